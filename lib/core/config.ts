@@ -1,0 +1,60 @@
+import type { Endpoint } from './peer.ts'
+
+export interface ContainerdStoreConfig {
+  readonly type: 'containerd'
+  readonly socket: string
+  readonly namespaces: readonly string[]
+  /** Folder of containerd's content store; undefined: found by asking containerd. */
+  readonly contentPath: string | undefined
+}
+
+export interface OciLayoutStoreConfig {
+  readonly type: 'oci-layout'
+  readonly path: string
+}
+
+export interface TrustFiles {
+  readonly serverCa: string
+  readonly clientCa: string
+  readonly servingCert: string
+  readonly servingKey: string
+  readonly clientCert: string
+  readonly clientKey: string
+  readonly psk: string
+  readonly identity: string
+}
+
+/** The effective configuration: defaults filled in, durations in milliseconds, sizes in bytes, deep-frozen. */
+export interface NodeConfig {
+  readonly node: { readonly name: string; readonly zone: string }
+  readonly dataDir: string
+  /** Path of registries.yaml. */
+  readonly registries: string
+  readonly registry: {
+    readonly listen: readonly Endpoint[]
+    /** Threads that serve the registry API. */
+    readonly workers: number
+    /** A body that brings no byte for this long goes on at the next holder. */
+    readonly stallTimeoutMs: number
+    readonly maxConnections: number
+  }
+  readonly p2p: {
+    readonly listen: readonly Endpoint[]
+    /** Where others reach this node; empty: the addresses of `listen`, a wildcard being replaced by the machine's own. */
+    readonly advertise: readonly Endpoint[]
+    readonly udp: boolean
+  }
+  /** `host:port`, hosts may be names: all their A and AAAA records are asked. */
+  readonly bootstrap: readonly { readonly host: string; readonly port: number }[]
+  readonly store: ContainerdStoreConfig | OciLayoutStoreConfig
+  /** How often the store is listed anew to find what no event told. */
+  readonly auditIntervalMs: number
+  readonly trust: TrustFiles
+  readonly ops: { readonly socket: string; readonly listen: Endpoint | undefined }
+  readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
+  readonly shutdownGraceMs: number
+  /** Folder of containerd's `hosts.toml` files, for `starling configure`. */
+  readonly certsDir: string
+  /** References (`registry/repository:tag`) that match one of these regular expressions are neither announced nor answered. */
+  readonly excludeReferences: readonly string[]
+}

@@ -1,0 +1,124 @@
+import type { Digest } from './digest.ts'
+import type { PeerId } from './peer-id.ts'
+
+/**
+ * The port between the registry (in a worker thread) and the control plane. All of it is plain, cloneable data:
+ * it crosses a MessageChannel.
+ */
+
+/** A peer as the data plane needs it. */
+export interface CandidatePeer {
+  readonly peerId: PeerId
+  readonly name: string
+  /** IP addresses to try in this order. */
+  readonly addresses: readonly string[]
+  readonly registryPort: number
+  /** SHA-256 of the SubjectPublicKeyInfo of its serving certificate, hex. */
+  readonly certificateKeyHash: string
+}
+
+/** A holder in the order in which it should be asked. `reach` is how many bytes it has, or `complete`. */
+export interface Candidate {
+  readonly peer: CandidatePeer
+  readonly reach: number | 'complete'
+}
+
+export type LookupTarget =
+  | { readonly kind: 'tag'; readonly repository: string; readonly tag: string }
+  | { readonly kind: 'digest'; readonly repository: string; readonly digest: Digest }
+
+export interface LookupQuery {
+  /** `ns` of the request; undefined where it had none. */
+  readonly registry: string | undefined
+  readonly target: LookupTarget
+  /** A request that came from a peer is answered from local content only. */
+  readonly fromPeer: boolean
+}
+
+/** Why a lookup found nothing; each has a sentence in the registry's error body. */
+export type LookupMiss =
+  | 'no-registry'
+  | 'ambiguous-registry'
+  | 'not-mirrored'
+  | 'excluded'
+  | 'unknown-tag'
+  | 'tag-disputed'
+  | 'no-holder'
+  | 'not-local'
+
+export type LookupAnswer =
+  | {
+      readonly found: true
+      readonly registry: string
+      readonly digest: Digest
+      /** The local store has it; candidates stand in should it be gone by the time it is opened. */
+      readonly local: boolean
+      readonly candidates: readonly Candidate[]
+      /** How many live holders there are in all, this node not counted. */
+      readonly holders: number
+    }
+  | {
+      readonly found: false
+      readonly registry: string | undefined
+      readonly miss: LookupMiss
+      /** What the user should know, in one sentence. */
+      readonly detail: string
+    }
+
+export interface ListQuery {
+  readonly registry: string | undefined
+  /** Tags of this repository; undefined lists the repositories. */
+  readonly repository: string | undefined
+}
+
+export type ListAnswer =
+  | { readonly found: true; readonly registry: string; readonly names: readonly string[] }
+  | {
+      readonly found: false
+      readonly registry: string | undefined
+      readonly miss: LookupMiss
+      readonly detail: string
+    }
+
+/** How one attempt to get bytes from a peer went; selection learns from it. */
+export interface TransferReport {
+  readonly peerId: PeerId
+  readonly outcome: 'complete' | 'refused' | 'unreachable' | 'broken' | 'stalled' | 'wrong-bytes' | 'cancelled'
+  readonly bytes: number
+  /** Milliseconds to the first byte; undefined where there was none. */
+  readonly firstByteMs: number | undefined
+  readonly durationMs: number
+}
+
+/** Where the bytes of an answer came from. */
+export type RequestSource = 'local' | 'peer' | 'memory' | 'none'
+
+/** One request to the registry API, for the log, the metrics and `starling status`. */
+export interface RequestReport {
+  readonly method: string
+  readonly path: string
+  readonly registry: string | undefined
+  readonly status: number
+  readonly source: RequestSource
+  /** The decision and its reason in one line: "from node-2 (1 of 3 holders)". */
+  readonly reason: string
+  /** Names of the peers that gave bytes, in order. */
+  readonly peers: readonly string[]
+  readonly bytes: number
+  readonly durationMs: number
+  /** The body ended before its length: the client must ask again. */
+  readonly incomplete: boolean
+  readonly fromPeer: boolean
+  /** Common name of the client's certificate. */
+  readonly client: string | undefined
+}
+
+/** What the registry asks of the control plane and tells it. */
+export interface RegistryControl {
+  lookup(query: LookupQuery): Promise<LookupAnswer>
+  list(query: ListQuery): Promise<ListAnswer>
+  transferred(report: TransferReport): void
+  requested(report: RequestReport): void
+  /** A blob that should be here could not be opened: the store must be audited. */
+  missing(digest: Digest): void
+}

@@ -1,0 +1,92 @@
+import type { RegistrySummary } from './cluster.ts'
+import type { StoreStatus } from './content-store.ts'
+
+/** The JSON of the ops API, version 1. Times are ISO 8601 in UTC, sizes bytes, durations milliseconds. */
+
+export interface StatusView {
+  readonly name: string
+  readonly peerId: string
+  readonly version: string
+  readonly role: string
+  readonly zone: string
+  readonly startedAt: string
+  readonly uptimeMs: number
+  /** Does this node take part in sharing, and if not, why. */
+  readonly sharing: { readonly active: boolean; readonly reason: string }
+  readonly registryListen: readonly string[]
+  readonly p2pListen: readonly string[]
+  readonly udp: boolean
+  readonly store: StoreStatus
+  readonly members: Readonly<Record<'alive' | 'suspect' | 'stalled' | 'dead' | 'left', number>>
+  readonly connections: number
+  readonly registries: readonly RegistrySummary[]
+  readonly certificates: readonly { readonly name: string; readonly notAfter: string }[]
+  /** What an operator should look at, each in one line; empty when all is well. */
+  readonly problems: readonly string[]
+}
+
+export interface PeerView {
+  readonly name: string
+  readonly peerId: string
+  readonly self: boolean
+  readonly state: string
+  readonly incarnation: number
+  readonly since: string
+  readonly addresses: readonly string[]
+  readonly registryPort: number
+  readonly zone: string
+  readonly role: string
+  readonly version: string
+  readonly registries: readonly string[]
+  readonly registriesCount: number
+  readonly digests: number
+  readonly rttMs: number | null
+  readonly connected: boolean
+}
+
+export interface ImageView {
+  readonly reference: string
+  readonly registry: string
+  readonly repository: string
+  readonly tag: string
+  readonly digest: string
+  readonly local: boolean
+  /** Names of the nodes that hold the digest of the manifest or index. */
+  readonly holders: readonly string[]
+}
+
+export interface WhereView {
+  readonly query: string
+  readonly digest: string | null
+  /** One line: what a pull of it would do now, and why. */
+  readonly verdict: string
+  readonly holders: readonly {
+    readonly registry: string
+    readonly name: string
+    readonly peerId: string
+    readonly state: string
+    readonly self: boolean
+    readonly zone: string
+    readonly address: string
+  }[]
+  /** For a tag on which nodes disagree: the digests and how many nodes stand for each. */
+  readonly disputed: readonly { readonly digest: string; readonly holders: number }[]
+}
+
+export interface ReadyView {
+  readonly ready: boolean
+  readonly reasons: readonly string[]
+}
+
+/** What the ops API needs of a node. */
+export interface NodeView {
+  status(): StatusView
+  peers(): readonly PeerView[]
+  registries(): readonly RegistrySummary[]
+  images(): readonly ImageView[]
+  /** `query` is a digest or an image reference. @throws StarlingError DIGEST_INVALID, REFERENCE_INVALID */
+  where(query: string): WhereView
+  ready(): ReadyView
+  /** Prometheus text format, version 0.0.4. */
+  metrics(): Promise<string>
+}
