@@ -1,8 +1,8 @@
+import type { StoreChange } from './content-store.ts'
 import type { Digest } from './digest.ts'
 import type { Endpoint, Member, MemberChange } from './peer.ts'
 import type { PeerId } from './peer-id.ts'
 import type { Service } from './ports.ts'
-import type { StoreChange } from './content-store.ts'
 
 /** The registries that this node mirrors: the keys of `mirrors:` in registries.yaml. */
 export interface MirrorSet {

@@ -22,7 +22,11 @@ export interface StoreImage {
  * the others are small steps. Only blobs that are present are ever told.
  */
 export type StoreChange =
-  | { readonly type: 'snapshot'; readonly images: readonly StoreImage[]; readonly blobs: readonly StoreBlob[] }
+  | {
+      readonly type: 'snapshot'
+      readonly images: readonly StoreImage[]
+      readonly blobs: readonly StoreBlob[]
+    }
   | { readonly type: 'image-put'; readonly image: StoreImage; readonly blobs: readonly StoreBlob[] }
   | { readonly type: 'image-deleted'; readonly namespace: string; readonly name: string }
   | { readonly type: 'blob-put'; readonly blob: StoreBlob }

@@ -83,7 +83,14 @@ export type ListAnswer =
 /** How one attempt to get bytes from a peer went; selection learns from it. */
 export interface TransferReport {
   readonly peerId: PeerId
-  readonly outcome: 'complete' | 'refused' | 'unreachable' | 'broken' | 'stalled' | 'wrong-bytes' | 'cancelled'
+  readonly outcome:
+    | 'complete'
+    | 'refused'
+    | 'unreachable'
+    | 'broken'
+    | 'stalled'
+    | 'wrong-bytes'
+    | 'cancelled'
   readonly bytes: number
   /** Milliseconds to the first byte; undefined where there was none. */
   readonly firstByteMs: number | undefined

@@ -83,7 +83,7 @@ export class Field {
   uint(): number {
     this.#take(wireType.varint)
     const value = this.#reader.uint64()
-    const number = typeof value === 'number' ? value : (value as { toNumber(): number }).toNumber()
+    const number = typeof value === 'number' ? value : (value as unknown as { toNumber(): number }).toNumber()
     if (!Number.isSafeInteger(number) || number < 0) throw malformed(`field ${this.number} is out of range`)
     return number
   }
@@ -102,7 +102,8 @@ export class Field {
   /** Exactly `sizeBytes` bytes. */
   fixedBytes(sizeBytes: number): Uint8Array {
     const value = this.bytes(sizeBytes)
-    if (value.length !== sizeBytes) throw malformed(`field ${this.number} has ${value.length} bytes, not ${sizeBytes}`)
+    if (value.length !== sizeBytes)
+      throw malformed(`field ${this.number} has ${value.length} bytes, not ${sizeBytes}`)
     return value
   }
 
@@ -146,6 +147,7 @@ export function readFields(bytes: Uint8Array, visit: (field: Field) => void): vo
  * @throws StarlingError WIRE_MALFORMED
  */
 export function readVersioned(bytes: Uint8Array, visit: (field: Field) => void, version = wireVersion): void {
-  if (bytes[0] !== version) throw malformed(bytes.length === 0 ? 'empty input' : `unknown version ${bytes[0]}`)
+  if (bytes[0] !== version)
+    throw malformed(bytes.length === 0 ? 'empty input' : `unknown version ${bytes[0]}`)
   readFields(bytes.subarray(1), visit)
 }
