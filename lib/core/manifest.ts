@@ -33,16 +33,16 @@ export function parseManifest(bytes: Uint8Array): ParsedManifest | undefined {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) return undefined
   const document = json as Record<string, unknown>
   const declared =
-    typeof document['mediaType'] === 'string' && isManifestMediaType(document['mediaType'])
-      ? document['mediaType']
+    typeof document.mediaType === 'string' && isManifestMediaType(document.mediaType)
+      ? document.mediaType
       : undefined
-  if (Array.isArray(document['manifests'])) {
-    return { mediaType: declared ?? mediaTypes.ociIndex, children: digestsOf(document['manifests']) }
+  if (Array.isArray(document.manifests)) {
+    return { mediaType: declared ?? mediaTypes.ociIndex, children: digestsOf(document.manifests) }
   }
-  if (Array.isArray(document['layers']) && document['config'] !== undefined) {
+  if (Array.isArray(document.layers) && document.config !== undefined) {
     return {
       mediaType: declared ?? mediaTypes.ociManifest,
-      children: [...digestsOf([document['config']]), ...digestsOf(document['layers'])],
+      children: [...digestsOf([document.config]), ...digestsOf(document.layers)],
     }
   }
   return undefined
