@@ -1,0 +1,135 @@
+import type { CatalogService, MembershipService, PeerConnector } from '../core/cluster.ts'
+import { type Digest, isDigest, parseDigest } from '../core/digest.ts'
+import type { ImageView, PeerView, WhereView } from '../core/ops-view.ts'
+import { formatEndpoint, isReachable, type Member } from '../core/peer.ts'
+import type { PeerId } from '../core/peer-id.ts'
+import { formatReference, parseReference, type Reference } from '../core/reference.ts'
+
+/** The running parts that the views read. */
+export interface ViewSources {
+  readonly membership: MembershipService
+  readonly catalog: CatalogService
+  readonly connector: PeerConnector
+}
+
+/** Holders shown for one digest; the count in the verdict is exact. */
+const maxShownHolders = 1000
+
+export function peerViews(sources: ViewSources): PeerView[] {
+  const connected = new Set(sources.connector.connections().map((connection) => connection.peerId))
+  return sources.membership
+    .members()
+    .map((member) => peerView(member, sources, connected))
+    .sort((a, b) => compare(a.name, b.name) || compare(a.peerId, b.peerId))
+}
+
+function peerView(member: Member, sources: ViewSources, connected: ReadonlySet<PeerId>): PeerView {
+  const { record } = member
+  return {
+    name: record.name,
+    peerId: record.peerId,
+    self: member.self,
+    state: member.state,
+    incarnation: member.incarnation,
+    since: new Date(member.sinceMs).toISOString(),
+    addresses: record.p2p.map(formatEndpoint),
+    registryPort: record.registryPort,
+    zone: record.zone,
+    role: record.role,
+    version: record.version,
+    registries: sources.membership.registriesOf(record.peerId) ?? [],
+    registriesCount: record.registriesCount,
+    digests: sources.catalog.digestCountOf(record.peerId),
+    rttMs: member.rttMs === undefined ? null : Math.round(member.rttMs * 100) / 100,
+    connected: member.self || connected.has(record.peerId),
+  }
+}
+
+export function imageViews(sources: ViewSources): ImageView[] {
+  const { membership, catalog } = sources
+  const self = membership.self().record.peerId
+  return catalog.allTags().map((entry) => ({
+    reference: `${entry.registry}/${entry.repository}:${entry.tag}`,
+    registry: entry.registry,
+    repository: entry.repository,
+    tag: entry.tag,
+    digest: entry.digest,
+    local: entry.holders.includes(self),
+    holders: entry.holders.map((peerId) => membership.get(peerId)?.record.name ?? peerId).sort(compare),
+  }))
+}
+
+/** Who holds a digest or an image, and what a pull through this node would do now. */
+export function whereView(query: string, sources: ViewSources): WhereView {
+  if (isDigest(query) || /^[a-z0-9]+:[0-9a-f]{32,}$/i.test(query)) {
+    const digest = parseDigest(query)
+    const holders = sources.catalog.registries().flatMap((registry) => holdersOf(registry, digest, sources))
+    return { query, digest, verdict: verdictOf(holders, digest), holders, disputed: [] }
+  }
+  return whereReference(query, parseReference(query), sources)
+}
+
+function whereReference(query: string, reference: Reference, sources: ViewSources): WhereView {
+  const { registry, repository } = reference
+  if (!sources.catalog.registries().includes(registry)) {
+    const verdict = `${registry} is not mirrored on this node: containerd asks it directly`
+    return { query, digest: reference.digest ?? null, verdict, holders: [], disputed: [] }
+  }
+  if (reference.digest !== undefined) return whereDigest(query, registry, reference.digest, sources)
+  const tag = reference.tag ?? 'latest'
+  const found = sources.catalog.findTag(registry, repository, tag)
+  if (found.state === 'agreed') return whereDigest(query, registry, found.digest, sources)
+  const name = formatReference({ ...reference, tag })
+  return found.state === 'unknown'
+    ? unresolved(query, `no live node announces ${name}: containerd goes upstream`, [])
+    : unresolved(query, `live nodes disagree on ${name}: containerd goes upstream`, found.sides)
+}
+
+function unresolved(query: string, verdict: string, disputed: WhereView['disputed']): WhereView {
+  return { query, digest: null, verdict, holders: [], disputed }
+}
+
+function whereDigest(query: string, registry: string, digest: Digest, sources: ViewSources): WhereView {
+  const holders = holdersOf(registry, digest, sources)
+  return { query, digest, verdict: verdictOf(holders, digest), holders, disputed: [] }
+}
+
+function holdersOf(registry: string, digest: Digest, sources: ViewSources): WhereView['holders'][number][] {
+  const { membership, catalog } = sources
+  const self = membership.self()
+  const members = catalog
+    .findHolders(registry, digest, maxShownHolders)
+    .peers.flatMap((peerId) => membership.get(peerId) ?? [])
+  const all = catalog.hasLocal(registry, digest) ? [self, ...members] : members
+  return all
+    .map(({ record, state, self: isSelf }) => ({
+      registry,
+      name: record.name,
+      peerId: record.peerId,
+      state,
+      self: isSelf,
+      zone: record.zone,
+      address:
+        record.p2p[0] === undefined
+          ? ''
+          : formatEndpoint({ host: record.p2p[0].host, port: record.registryPort }),
+    }))
+    .sort((a, b) => Number(b.self) - Number(a.self) || compare(a.name, b.name))
+}
+
+function verdictOf(holders: WhereView['holders'], digest: Digest): string {
+  const others = holders.filter((holder) => !holder.self && isReachable(holder.state as Member['state']))
+  const names = [...new Set(others.map((holder) => holder.name))]
+  const shown =
+    names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ')
+  if (holders.some((holder) => holder.self)) {
+    return names.length === 0 ? 'held here and nowhere else' : `held here, and by ${shown}`
+  }
+  return names.length === 0
+    ? `no live node holds ${digest}: containerd goes upstream`
+    : `a pull here comes from ${names.length === 1 ? shown : `one of ${shown}`}`
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
