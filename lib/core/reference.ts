@@ -50,6 +50,8 @@ export function parseReference(name: string): Reference {
     })
   }
   if (name.length > 1024) fail('longer than 1024 characters')
+  // CRI names images by the digest of their config as well; the grammar alone would read a repository `sha256`.
+  if (isDigest(name)) fail('it is a digest without a name')
   const at = name.indexOf('@')
   const digestText = at === -1 ? undefined : name.slice(at + 1)
   if (digestText !== undefined && !isDigest(digestText)) fail('the digest is malformed')
