@@ -1,0 +1,217 @@
+import type { Clock, Rng } from '../../lib/core/ports.ts'
+import { EventQueue } from './event-queue.ts'
+import { seededRng } from './random.ts'
+
+/** How datagrams fare; rates are in [0, 1], each delay is drawn evenly between the bounds. */
+export interface NetworkModel {
+  readonly lossRate: number
+  readonly duplicateRate: number
+  readonly minDelayMs: number
+  readonly maxDelayMs: number
+}
+
+export const calmNetwork: NetworkModel = { lossRate: 0, duplicateRate: 0, minDelayMs: 0.2, maxDelayMs: 2 }
+
+/**
+ * `up` runs; `paused` is stopped by SIGSTOP: what is meant for it waits; `killed` is a dead process on a live host,
+ * which refuses; `vanished` is a host that is gone.
+ */
+export type NodeCondition = 'up' | 'paused' | 'killed' | 'vanished'
+
+/** What a TCP connect meets. */
+export type ConnectOutcome = 'answered' | 'accepted' | 'refused' | 'silent'
+
+type Receiver = (from: string, bytes: Uint8Array) => void
+
+interface SimNode {
+  receive: Receiver
+  condition: NodeCondition
+  /** Grows with each life of the node; what was scheduled for an earlier one is dropped. */
+  life: number
+  monotonicOffsetMs: number
+  wallOffsetMs: number
+  /** What came while it was paused. */
+  waiting: (() => void)[]
+}
+
+const epochMs = Date.UTC(2030, 0, 1)
+/** The kernel of a paused process buffers so many datagrams; more are lost. */
+const socketBacklog = 256
+
+/**
+ * Virtual time and a network for deterministic simulations. Single-threaded; nothing sleeps and nothing is random but
+ * by `seed`. Nodes are named by strings. Messages are bytes, so that everything passes the shipped encoders.
+ */
+export class SimKernel {
+  readonly seed: number
+  /** For the scenario and the network; nodes draw from `fork()`. */
+  readonly rng: Rng
+  network: NetworkModel
+  /** Datagrams sent and their bytes, by node. */
+  readonly traffic = new Map<string, { datagrams: number; bytes: number }>()
+  readonly #queue = new EventQueue()
+  readonly #nodes = new Map<string, SimNode>()
+  /** Ordered pairs `from→to` through which nothing passes. */
+  readonly #cuts = new Set<string>()
+  #sideOf: ReadonlyMap<string, number> | undefined
+  #nowMs = 0
+
+  constructor(seed: number, network: NetworkModel = calmNetwork) {
+    this.seed = seed
+    this.rng = seededRng(seed)
+    this.network = network
+  }
+
+  /** True virtual time; what a node believes is `clockOf(node)`. */
+  nowMs(): number {
+    return this.#nowMs
+  }
+
+  /** A generator of its own, so that one node's draws don't move another's. */
+  fork(): Rng {
+    return seededRng(Math.floor(this.rng.next() * 2 ** 32))
+  }
+
+  /** Runs `action` at a true virtual time; a time that has passed means as soon as possible. */
+  schedule(atMs: number, action: () => void): void {
+    this.#queue.push(Math.max(atMs, this.#nowMs), action)
+  }
+
+  /** A timer of a node: waits while it is paused and dies with it. */
+  scheduleFor(node: string, afterMs: number, action: () => void): void {
+    const { life } = this.#node(node)
+    this.schedule(this.#nowMs + Math.max(0, afterMs), () => this.#runOn(node, life, action))
+  }
+
+  /** Adds a node, or begins a new life of one; the condition becomes `up`. */
+  boot(node: string, receive: Receiver): void {
+    const known = this.#nodes.get(node)
+    this.#nodes.set(node, {
+      receive,
+      condition: 'up',
+      life: (known?.life ?? 0) + 1,
+      monotonicOffsetMs: this.rng.next() * 1e6,
+      wallOffsetMs: known?.wallOffsetMs ?? 0,
+      waiting: [],
+    })
+  }
+
+  /** Stops a node. A paused one goes on with `resume`, the others are begun anew with `boot`. */
+  halt(node: string, condition: Exclude<NodeCondition, 'up'>): void {
+    const state = this.#node(node)
+    state.condition = condition
+    if (condition !== 'paused') state.waiting = []
+  }
+
+  resume(node: string): void {
+    const state = this.#node(node)
+    if (state.condition !== 'paused') return
+    state.condition = 'up'
+    const { life, waiting } = state
+    state.waiting = []
+    for (const action of waiting) this.schedule(this.#nowMs, () => this.#runOn(node, life, action))
+  }
+
+  conditionOf(node: string): NodeCondition {
+    return this.#node(node).condition
+  }
+
+  clockOf(node: string): Clock {
+    return {
+      monotonicMs: () => this.#nowMs + this.#node(node).monotonicOffsetMs,
+      wallMs: () => epochMs + this.#nowMs + this.#node(node).wallOffsetMs,
+    }
+  }
+
+  /** Both clocks leap forward, as after a sleep; the wall clock alone may also leap back. */
+  jumpClock(node: string, jump: { monotonicMs?: number; wallMs?: number }): void {
+    const state = this.#node(node)
+    state.monotonicOffsetMs += Math.max(0, jump.monotonicMs ?? 0)
+    state.wallOffsetMs += jump.wallMs ?? 0
+  }
+
+  /** Cuts one direction only. */
+  cut(from: string, to: string): void {
+    this.#cuts.add(`${from}→${to}`)
+  }
+
+  mend(from: string, to: string): void {
+    this.#cuts.delete(`${from}→${to}`)
+  }
+
+  /** Only nodes of the same group hear each other; nodes in no group form one. */
+  partition(groups: readonly (readonly string[])[]): void {
+    this.#sideOf = new Map(groups.flatMap((group, side) => group.map((node) => [node, side] as const)))
+  }
+
+  /** Ends the partition and every cut. */
+  healAll(): void {
+    this.#sideOf = undefined
+    this.#cuts.clear()
+  }
+
+  /** Is there a path in this direction? The receiver's condition does not matter. */
+  isOpen(from: string, to: string): boolean {
+    return this.#sideOf?.get(from) === this.#sideOf?.get(to) && !this.#cuts.has(`${from}→${to}`)
+  }
+
+  /** A datagram: may be lost, doubled, delayed and overtaken. */
+  send(from: string, to: string, bytes: Uint8Array): void {
+    const sent = this.traffic.get(from) ?? { datagrams: 0, bytes: 0 }
+    sent.datagrams += 1
+    sent.bytes += bytes.length
+    this.traffic.set(from, sent)
+    const copies = this.rng.next() < this.network.duplicateRate ? 2 : 1
+    for (let copy = 0; copy < copies; copy++) {
+      if (this.rng.next() < this.network.lossRate || !this.isOpen(from, to)) continue
+      this.schedule(this.#nowMs + this.delayMs(), () => {
+        const state = this.#nodes.get(to)
+        if (state === undefined || !this.isOpen(from, to)) return
+        this.#runOn(to, state.life, () => state.receive(from, bytes))
+      })
+    }
+  }
+
+  /** One draw of the network's delay. */
+  delayMs(): number {
+    const { minDelayMs, maxDelayMs } = this.network
+    return minDelayMs + this.rng.next() * (maxDelayMs - minDelayMs)
+  }
+
+  /** What a TCP connect and a request on it would meet now; streams repair loss by themselves. */
+  connect(from: string, to: string): ConnectOutcome {
+    const state = this.#nodes.get(to)
+    if (state === undefined || !this.isOpen(from, to) || !this.isOpen(to, from)) return 'silent'
+    if (state.condition === 'vanished') return 'silent'
+    if (state.condition === 'killed') return 'refused'
+    return state.condition === 'paused' ? 'accepted' : 'answered'
+  }
+
+  /** Goes on until the true virtual time `untilMs`. */
+  run(untilMs: number): void {
+    for (
+      let next = this.#queue.nextMs();
+      next !== undefined && next <= untilMs;
+      next = this.#queue.nextMs()
+    ) {
+      const entry = this.#queue.pop()
+      if (entry === undefined) break
+      this.#nowMs = entry.atMs
+      entry.run()
+    }
+    this.#nowMs = Math.max(this.#nowMs, untilMs)
+  }
+
+  #runOn(node: string, life: number, action: () => void): void {
+    const state = this.#node(node)
+    if (state.life !== life) return
+    if (state.condition === 'up') action()
+    else if (state.condition === 'paused' && state.waiting.length < socketBacklog) state.waiting.push(action)
+  }
+
+  #node(node: string): SimNode {
+    const state = this.#nodes.get(node)
+    if (state === undefined) throw new Error(`there is no node ${node}`)
+    return state
+  }
+}
