@@ -95,6 +95,8 @@ export interface TransferReport {
   /** Milliseconds to the first byte; undefined where there was none. */
   readonly firstByteMs: number | undefined
   readonly durationMs: number
+  /** HTTP status with which the peer refused; 404 means only that it has no such blob. */
+  readonly status?: number
 }
 
 /** Where the bytes of an answer came from. */
@@ -124,6 +126,8 @@ export interface RequestReport {
 export interface RegistryControl {
   lookup(query: LookupQuery): Promise<LookupAnswer>
   list(query: ListQuery): Promise<ListAnswer>
+  /** An attempt begins; exactly one `transferred` of the same peer follows. */
+  transferStarted?(peerId: PeerId): void
   transferred(report: TransferReport): void
   requested(report: RequestReport): void
   /** A blob that should be here could not be opened: the store must be audited. */

@@ -1,0 +1,87 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { BlobSource } from '../core/content-store.ts'
+import type { KeyPair } from '../core/credentials.ts'
+import type { Endpoint } from '../core/peer.ts'
+
+/** What the registry needs of a node's credentials: nothing that speaks for the node on port 5001. */
+export interface RegistryCredentials {
+  readonly nodeName: string
+  readonly serverCaPem: string
+  readonly clientCaPem: string
+  readonly serving: KeyPair
+  readonly client: KeyPair
+  /** 48 bytes, the same in all workers, new with each change of credentials: a session ticket opens at any of them. */
+  readonly ticketKeys: Uint8Array
+}
+
+/** Bounds of one worker. Times in milliseconds. */
+export interface RegistryLimits {
+  readonly maxConnections: number
+  /** A body from a peer that brings no byte for this long goes on at the next holder. */
+  readonly stallTimeoutMs: number
+  /** TCP and TLS to one address of a peer. */
+  readonly connectTimeoutMs: number
+  /** From the request to the head of a peer's answer. */
+  readonly firstByteTimeoutMs: number
+  /** The client has waited this long for a first byte: 404, so that it goes on elsewhere. */
+  readonly openBudgetMs: number
+  /** An answer of the control plane. */
+  readonly lookupTimeoutMs: number
+  /** One read or open of the local store. */
+  readonly storeTimeoutMs: number
+  /** A client that takes no byte for this long is cut off. */
+  readonly clientTimeoutMs: number
+  /** Reads of the local store at once: libuv's thread pool is one for the process (DESIGN §1). */
+  readonly maxReads: number
+  /** Connections to all peers. */
+  readonly maxPeerConnections: number
+  /** Requests that one connection may have waiting. */
+  readonly maxPipelined: number
+}
+
+export const defaultRegistryLimits: RegistryLimits = {
+  maxConnections: 1024,
+  stallTimeoutMs: 2000,
+  connectTimeoutMs: 1000,
+  firstByteTimeoutMs: 2000,
+  openBudgetMs: 10_000,
+  lookupTimeoutMs: 2000,
+  storeTimeoutMs: 10_000,
+  clientTimeoutMs: 300_000,
+  maxReads: 1,
+  maxPeerConnections: 256,
+  maxPipelined: 16,
+}
+
+/** What a worker thread is started with. */
+export interface RegistryWorkerData {
+  readonly listen: readonly Endpoint[]
+  readonly credentials: RegistryCredentials
+  readonly source: BlobSource
+  readonly limits: RegistryLimits
+  readonly controlPort: MessagePort
+}
+
+/** Main thread → worker. */
+export type ToWorker =
+  | { readonly type: 'credentials'; readonly credentials: RegistryCredentials }
+  | { readonly type: 'source'; readonly source: BlobSource }
+  | { readonly type: 'stop'; readonly graceMs: number }
+
+/** Worker → main thread. */
+export type FromWorker =
+  | { readonly type: 'listening'; readonly addresses: readonly Endpoint[] }
+  | { readonly type: 'failed'; readonly code: string | undefined; readonly message: string }
+  | {
+      readonly type: 'log'
+      readonly level: 'debug' | 'info' | 'warn' | 'error'
+      readonly fields: object
+      readonly message: string
+    }
+  | {
+      readonly type: 'metric'
+      readonly kind: 'count' | 'observe' | 'set'
+      readonly name: `starling_${string}`
+      readonly value: number
+      readonly labels: Readonly<Record<string, string>>
+    }
