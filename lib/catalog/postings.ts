@@ -1,0 +1,206 @@
+import { BlockPool, blockSizes, sizeClassFor } from './block-pool.ts'
+import type { KeyTable } from './key-table.ts'
+
+/** Most origins in one registry: their indexes are 16-bit numbers. */
+export const maxOrigins = 65_535
+
+/** Columns of the key table that postings need, the first two. */
+export const postingColumns = 2
+const refColumn = 0
+const infoColumn = 1
+
+/** The info column: number of holders, size class of the block, and whether it is a bitmap. */
+const countMask = 0x1ffff
+const classShift = 24
+const bitmapFlag = 0x8000_0000
+
+const popCounts = Uint8Array.from({ length: 65_536 }, (_, bits) => {
+  let count = 0
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count += 1
+  return count
+})
+
+/** Is bit `index` of a mask set? A mask has 16 bits in each number. */
+export function maskHas(mask: Uint16Array, index: number): boolean {
+  return ((mask[index >>> 4]! >>> (index & 15)) & 1) === 1
+}
+
+/**
+ * For each key of a table the origins that hold it. One holder stands in the row itself; few are an unordered list of
+ * 16-bit numbers; where a bitmap is no larger than the list it is a bitmap.
+ */
+export class Postings {
+  readonly #table: KeyTable
+  readonly #pools: readonly BlockPool[] = blockSizes.map((size) => new BlockPool(size))
+
+  constructor(table: KeyTable) {
+    this.#table = table
+  }
+
+  get sizeBytes(): number {
+    return this.#pools.reduce((total, pool) => total + pool.sizeBytes, 0)
+  }
+
+  /** Holders in all. */
+  count(id: number): number {
+    return this.#table.get(id, infoColumn) & countMask
+  }
+
+  /** Adds an origin that is not a holder yet. */
+  add(id: number, origin: number): void {
+    const info = this.#table.get(id, infoColumn)
+    const ref = this.#table.get(id, refColumn)
+    const count = info & countMask
+    if (count === 0) {
+      this.#store(id, origin, 1)
+      return
+    }
+    const pool = this.#pools[(info >>> classShift) & 31]!
+    if (info >= bitmapFlag) {
+      if (origin >>> 4 < pool.blockSize) {
+        pool.page(ref)[pool.offset(ref) + (origin >>> 4)]! |= 1 << (origin & 15)
+        this.#table.set(id, infoColumn, info + 1)
+        return
+      }
+    } else if (count > 1 && count < pool.blockSize) {
+      pool.page(ref)[pool.offset(ref) + count] = origin
+      this.#table.set(id, infoColumn, info + 1)
+      return
+    }
+    this.#rebuild(id, [...this.holders(id), origin])
+  }
+
+  /** Takes away an origin that is a holder. */
+  remove(id: number, origin: number): void {
+    const info = this.#table.get(id, infoColumn)
+    const ref = this.#table.get(id, refColumn)
+    const count = info & countMask
+    if (count === 1) {
+      this.#store(id, 0, 0)
+      return
+    }
+    const pool = this.#pools[(info >>> classShift) & 31]!
+    const page = pool.page(ref)
+    const at = pool.offset(ref)
+    if (info >= bitmapFlag) {
+      page[at + (origin >>> 4)]! &= ~(1 << (origin & 15))
+    } else {
+      let position = at
+      while (page[position] !== origin) position += 1
+      page[position] = page[at + count - 1]!
+    }
+    this.#table.set(id, infoColumn, info - 1)
+    if (count - 1 === 1 || (count - 1) * 4 <= pool.blockSize) this.#rebuild(id, [...this.holders(id)])
+  }
+
+  /** Every holder, in no particular order. */
+  *holders(id: number): Generator<number> {
+    const info = this.#table.get(id, infoColumn)
+    const ref = this.#table.get(id, refColumn)
+    const count = info & countMask
+    if (count <= 1) {
+      if (count === 1) yield ref
+      return
+    }
+    const pool = this.#pools[(info >>> classShift) & 31]!
+    const page = pool.page(ref)
+    const at = pool.offset(ref)
+    if (info < bitmapFlag) {
+      for (let position = 0; position < count; position += 1) yield page[at + position]!
+      return
+    }
+    for (let word = 0; word < pool.blockSize; word += 1) {
+      for (let bits = page[at + word]!; bits !== 0; bits &= bits - 1) {
+        yield word * 16 + (31 - Math.clz32(bits & -bits))
+      }
+    }
+  }
+
+  /** Holders whose bit in `mask` is set. */
+  countIn(id: number, mask: Uint16Array): number {
+    const info = this.#table.get(id, infoColumn)
+    const ref = this.#table.get(id, refColumn)
+    const count = info & countMask
+    if (count === 0) return 0
+    if (count === 1) return maskHas(mask, ref) ? 1 : 0
+    const pool = this.#pools[(info >>> classShift) & 31]!
+    const page = pool.page(ref)
+    const at = pool.offset(ref)
+    let found = 0
+    if (info < bitmapFlag) {
+      for (let position = at; position < at + count; position += 1) {
+        const origin = page[position]!
+        found += (mask[origin >>> 4]! >>> (origin & 15)) & 1
+      }
+      return found
+    }
+    const words = Math.min(pool.blockSize, mask.length)
+    for (let word = 0; word < words; word += 1) found += popCounts[page[at + word]! & mask[word]!]!
+    return found
+  }
+
+  /** The holders in `mask` with these ranks, counted from 0 in the order of the posting; ranks must ascend. */
+  pick(id: number, mask: Uint16Array, ranks: readonly number[]): number[] {
+    const info = this.#table.get(id, infoColumn)
+    const picked: number[] = []
+    if (info < bitmapFlag) {
+      let rank = 0
+      for (const origin of this.holders(id)) {
+        if (picked.length === ranks.length) break
+        if (!maskHas(mask, origin)) continue
+        if (rank === ranks[picked.length]) picked.push(origin)
+        rank += 1
+      }
+      return picked
+    }
+    const pool = this.#pools[(info >>> classShift) & 31]!
+    const page = pool.page(this.#table.get(id, refColumn))
+    const at = pool.offset(this.#table.get(id, refColumn))
+    let before = 0
+    for (let word = 0; word < pool.blockSize && picked.length < ranks.length; word += 1) {
+      let bits = page[at + word]! & (mask[word] ?? 0)
+      const end = before + popCounts[bits]!
+      for (; bits !== 0 && ranks[picked.length]! < end; bits &= bits - 1) {
+        if (before === ranks[picked.length]) picked.push(word * 16 + (31 - Math.clz32(bits & -bits)))
+        before += 1
+      }
+      before = end
+    }
+    return picked
+  }
+
+  /** Stores holders anew in the form that is smallest for them. */
+  #rebuild(id: number, origins: readonly number[]): void {
+    if (origins.length <= 1) {
+      this.#store(id, origins[0] ?? 0, origins.length)
+      return
+    }
+    const bitmapNumbers = (Math.max(...origins) >>> 4) + 1
+    const asBitmap = bitmapNumbers <= origins.length
+    const sizeClass = sizeClassFor(asBitmap ? bitmapNumbers : origins.length)
+    const pool = this.#pools[sizeClass]!
+    const block = pool.allocate()
+    const page = pool.page(block)
+    const at = pool.offset(block)
+    if (asBitmap) {
+      page.fill(0, at, at + pool.blockSize)
+      for (const origin of origins) page[at + (origin >>> 4)]! |= 1 << (origin & 15)
+    } else {
+      page.set(origins, at)
+    }
+    this.#store(
+      id,
+      block,
+      ((asBitmap ? bitmapFlag : 0) | (sizeClass << classShift) | origins.length) >>> 0,
+    )
+  }
+
+  #store(id: number, ref: number, info: number): void {
+    const old = this.#table.get(id, infoColumn)
+    if ((old & countMask) > 1 || old >= bitmapFlag) {
+      this.#pools[(old >>> classShift) & 31]!.release(this.#table.get(id, refColumn))
+    }
+    this.#table.set(id, refColumn, ref)
+    this.#table.set(id, infoColumn, info)
+  }
+}
