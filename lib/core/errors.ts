@@ -20,6 +20,7 @@ export const errorCodes = {
   WIRE_MALFORMED: 'Bytes from the network or the disk do not decode',
   PEER_UNREACHABLE: 'A peer did not answer',
   FRAME_TOO_LARGE: 'A frame is larger than its bound',
+  OPS_SOCKET_FAILED: 'The ops socket cannot be opened',
   OPS_UNAVAILABLE: 'No node answers on the ops socket',
   NOT_FOUND: 'What was asked for is not here',
   USAGE: 'The command line cannot be used',
@@ -64,6 +65,20 @@ export class StarlingError extends Error {
         ? ''
         : [position.file, position.line, position.column].filter((part) => part !== undefined).join(':')
     return `${place === '' ? '' : `${place}: `}${this.message}${this.hint === undefined ? '' : `; ${this.hint}`}`
+  }
+}
+
+/** Several errors that were found in one go; `format` gives a line for each. Its code is that of the first. */
+export class StarlingErrors extends StarlingError {
+  readonly errors: readonly [StarlingError, ...StarlingError[]]
+
+  constructor(errors: readonly [StarlingError, ...StarlingError[]]) {
+    super(errors[0].code, errors[0].message, { hint: errors[0].hint, position: errors[0].position })
+    this.errors = errors
+  }
+
+  override format(): string {
+    return this.errors.map((error) => error.format()).join('\n')
   }
 }
 

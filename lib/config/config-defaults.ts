@@ -1,0 +1,31 @@
+/** The configuration of a node whose file names nothing, in the names and units of the file. */
+export const configDefaults = {
+  zone: '',
+  dataDir: '/var/lib/starling',
+  registries: '/etc/starling/registries.yaml',
+  registry: {
+    listen: ['0.0.0.0:6443'],
+    workers: 1,
+    stallTimeout: '2s',
+    maxConnections: 1024,
+  },
+  p2p: { listen: ['0.0.0.0:5001'], port: 5001, udp: true },
+  containerd: { socket: '/run/containerd/containerd.sock', namespaces: ['k8s.io'] },
+  auditInterval: '5m',
+  trustDir: '/etc/starling/trust',
+  trustFiles: {
+    serverCa: 'server-ca.crt',
+    clientCa: 'client-ca.crt',
+    servingCert: 'serving.crt',
+    servingKey: 'serving.key',
+    clientCert: 'client.crt',
+    clientKey: 'client.key',
+    psk: 'psk',
+    identity: 'identity.key',
+  },
+  opsSocket: '/run/starling/ops.sock',
+  logLevel: 'info',
+  shutdownGrace: '10s',
+  certsDir: '/etc/containerd/certs.d',
+  excludeReferences: [':latest$'],
+} as const

@@ -1,0 +1,176 @@
+import { posix } from 'node:path'
+import type { NodeConfig, TrustFiles } from '../core/config.ts'
+import { StarlingError } from '../core/errors.ts'
+import { type Endpoint, formatEndpoint, parseHostPort } from '../core/peer.ts'
+import { parseDurationMs } from '../core/units.ts'
+import { configDefaults as defaults } from './config-defaults.ts'
+import { type ConfigDocument, configJsonSchema } from './config-schema.ts'
+import { deepFreeze } from './deep-freeze.ts'
+import { isNodeName, splitHostPort } from './formats.ts'
+import { canonicalIp } from './ip.ts'
+import { createSchemaCheck } from './schema-check.ts'
+import { readYaml, throwAll, type YamlSource } from './yaml-source.ts'
+
+export { configJsonSchema } from './config-schema.ts'
+
+export interface ParseConfigOptions {
+  /** Name of the machine, for nodes whose file gives no name. */
+  readonly hostname: string
+  /** Absolute folder that relative paths start from; default: the folder of `file`. */
+  readonly folder?: string
+}
+
+const code = 'CONFIG_INVALID'
+/** Room for the path of a Unix socket (unix(7), `sun_path`), less the NUL at its end. */
+const maxSocketPathSizeBytes = 107
+
+const checkSchema = createSchemaCheck(configJsonSchema)
+
+/**
+ * Reads config.yaml: YAML by the schema, defaults filled in, durations in milliseconds, paths absolute, deep-frozen.
+ * @throws StarlingError, StarlingErrors CONFIG_INVALID, a line for each error: `file:line:column: what is wrong; what to do`
+ */
+export function parseConfig(
+  content: string | Uint8Array,
+  file: string,
+  options: ParseConfigOptions,
+): NodeConfig {
+  const source = readYaml(content, file, code)
+  if (source.value === undefined) {
+    throw new StarlingError(code, 'the file is empty', {
+      hint: 'write {} to use the defaults throughout, or see starling config schema',
+      position: { file, line: 1, column: 1 },
+    })
+  }
+  const { errors, unknownKeys } = checkSchema(source, file, code)
+  throwAll([...errors, ...unknownKeys])
+  const document = source.value as ConfigDocument
+  const config = normalise(document, options.folder ?? posix.dirname(file), options.hostname)
+  throwAll(findConflicts(config, document, source, file))
+  return deepFreeze(config)
+}
+
+function normalise(document: ConfigDocument, folder: string, hostname: string): NodeConfig {
+  const resolve = (path: string) => (path.startsWith('/') ? posix.normalize(path) : posix.join(folder, path))
+  const { registry = {}, p2p = {}, trust = {}, ops = {} } = document
+  const p2pListen = endpoints(p2p.listen ?? defaults.p2p.listen)
+  const p2pPort = p2pListen[0]?.port ?? defaults.p2p.port
+  const trustFile = (key: keyof TrustFiles) =>
+    resolve(trust[key] ?? posix.join(trust.dir ?? defaults.trustDir, defaults.trustFiles[key]))
+  return {
+    node: { name: document.node?.name ?? hostname, zone: document.node?.zone ?? defaults.zone },
+    dataDir: resolve(document.dataDir ?? defaults.dataDir),
+    registries: resolve(document.registries ?? defaults.registries),
+    registry: {
+      listen: endpoints(registry.listen ?? defaults.registry.listen),
+      workers: registry.workers ?? defaults.registry.workers,
+      stallTimeoutMs: milliseconds(registry.stallTimeout ?? defaults.registry.stallTimeout),
+      maxConnections: registry.maxConnections ?? defaults.registry.maxConnections,
+    },
+    p2p: {
+      listen: p2pListen,
+      advertise: toList(p2p.advertise ?? []).map((text) => hostPort(text, p2pPort)),
+      udp: p2p.udp ?? defaults.p2p.udp,
+    },
+    bootstrap: (document.bootstrap ?? []).map((text) => hostPort(text, defaults.p2p.port)),
+    store: normaliseStore(document.store, resolve),
+    auditIntervalMs: milliseconds(document.auditInterval ?? defaults.auditInterval),
+    trust: {
+      serverCa: trustFile('serverCa'),
+      clientCa: trustFile('clientCa'),
+      servingCert: trustFile('servingCert'),
+      servingKey: trustFile('servingKey'),
+      clientCert: trustFile('clientCert'),
+      clientKey: trustFile('clientKey'),
+      psk: trustFile('psk'),
+      identity: trustFile('identity'),
+    },
+    ops: {
+      socket: resolve(ops.socket ?? defaults.opsSocket),
+      listen: ops.listen === undefined ? undefined : endpoints(ops.listen)[0],
+    },
+    log: { level: document.log?.level ?? defaults.logLevel },
+    shutdownGraceMs: milliseconds(document.shutdownGrace ?? defaults.shutdownGrace),
+    certsDir: resolve(document.certsDir ?? defaults.certsDir),
+    excludeReferences: [...(document.excludeReferences ?? defaults.excludeReferences)],
+  }
+}
+
+function normaliseStore(
+  store: ConfigDocument['store'],
+  resolve: (path: string) => string,
+): NodeConfig['store'] {
+  if (store?.type === 'oci-layout') return { type: 'oci-layout', path: resolve(store.path) }
+  return {
+    type: 'containerd',
+    socket: resolve(store?.socket ?? defaults.containerd.socket),
+    namespaces: [...(store?.namespaces ?? defaults.containerd.namespaces)],
+    contentPath: store?.contentPath === undefined ? undefined : resolve(store.contentPath),
+  }
+}
+
+function toList(value: string | readonly string[]): readonly string[] {
+  return typeof value === 'string' ? [value] : value
+}
+
+function endpoints(value: string | readonly string[]): Endpoint[] {
+  return toList(value).flatMap((text) => {
+    const parsed = parseHostPort(text)
+    return parsed === undefined ? [] : [{ host: canonicalIp(parsed.host) ?? parsed.host, port: parsed.port }]
+  })
+}
+
+function hostPort(text: string, defaultPort: number): Endpoint {
+  return splitHostPort(text, defaultPort) ?? { host: text, port: defaultPort }
+}
+
+function milliseconds(text: string): number {
+  return parseDurationMs(text) ?? 0
+}
+
+/** What no schema can say: values that are good alone and can't be together. */
+function findConflicts(
+  config: NodeConfig,
+  document: ConfigDocument,
+  source: YamlSource,
+  file: string,
+): StarlingError[] {
+  const errors: StarlingError[] = []
+  const report = (pointer: string, message: string, hint: string) => {
+    const place = source.placeOf(pointer, 'value')
+    errors.push(new StarlingError(code, message, { hint, position: { file, ...place } }))
+  }
+  if (document.node?.name === undefined && !isNodeName(config.node.name)) {
+    const shown = JSON.stringify(config.node.name)
+    report('/node', `the host name ${shown} cannot be the name of a node`, 'set node.name')
+  }
+  const taken = new Map<string, string>()
+  const listens: readonly [string, string, readonly Endpoint[]][] = [
+    ['p2p.listen', '/p2p/listen', config.p2p.listen],
+    ['registry.listen', '/registry/listen', config.registry.listen],
+    ['ops.listen', '/ops/listen', config.ops.listen === undefined ? [] : [config.ops.listen]],
+  ]
+  for (const [label, pointer, list] of listens) {
+    for (const endpoint of list) {
+      const text = formatEndpoint(endpoint)
+      const other = taken.get(text)
+      if (other !== undefined && endpoint.port !== 0) {
+        report(pointer, `${label} and ${other} both take ${text}`, 'give one of them another port')
+      }
+      taken.set(text, label)
+    }
+  }
+  for (const [label, pointer, path] of [
+    ['ops.socket', '/ops/socket', config.ops.socket],
+    ['store.socket', '/store/socket', config.store.type === 'containerd' ? config.store.socket : ''],
+  ] as const) {
+    if (Buffer.byteLength(path) > maxSocketPathSizeBytes) {
+      report(
+        pointer,
+        `${label} is longer than ${maxSocketPathSizeBytes} bytes, the most that a Unix socket can have`,
+        'choose a shorter path',
+      )
+    }
+  }
+  return errors
+}

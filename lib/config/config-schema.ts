@@ -1,0 +1,210 @@
+import type { TrustFiles } from '../core/config.ts'
+import { configDefaults as defaults } from './config-defaults.ts'
+import type { TextFormatName } from './formats.ts'
+
+type Schema = Readonly<Record<string, unknown>>
+
+/** The file as it is once it has passed the schema. */
+export interface ConfigDocument {
+  readonly node?: { readonly name?: string; readonly zone?: string }
+  readonly dataDir?: string
+  readonly registries?: string
+  readonly registry?: {
+    readonly listen?: string | readonly string[]
+    readonly workers?: number
+    readonly stallTimeout?: string
+    readonly maxConnections?: number
+  }
+  readonly p2p?: {
+    readonly listen?: string | readonly string[]
+    readonly advertise?: string | readonly string[]
+    readonly udp?: boolean
+  }
+  readonly bootstrap?: readonly string[]
+  readonly store?:
+    | {
+        readonly type: 'containerd'
+        readonly socket?: string
+        readonly namespaces?: readonly string[]
+        readonly contentPath?: string
+      }
+    | { readonly type: 'oci-layout'; readonly path: string }
+  readonly auditInterval?: string
+  readonly trust?: { readonly dir?: string } & Partial<TrustFiles>
+  readonly ops?: { readonly socket?: string; readonly listen?: string }
+  readonly log?: { readonly level?: 'debug' | 'info' | 'warn' | 'error' }
+  readonly shutdownGrace?: string
+  readonly certsDir?: string
+  readonly excludeReferences?: readonly string[]
+}
+
+function section(description: string, properties: Readonly<Record<string, Schema>>, required: string[] = []) {
+  return { type: 'object', description, additionalProperties: false, properties, required }
+}
+
+function text(format: TextFormatName, description: string, example: string, more: Schema = {}): Schema {
+  return { type: 'string', format, description, examples: [example], ...more }
+}
+
+/** One text or a list of them. */
+function oneOrMore(format: TextFormatName, description: string, example: string, more: Schema = {}): Schema {
+  return {
+    type: ['string', 'array'],
+    format,
+    items: { type: 'string', format, examples: [example] },
+    minItems: 1,
+    maxItems: 16,
+    uniqueItems: true,
+    description,
+    examples: [example],
+    ...more,
+  }
+}
+
+function path(description: string, example: string, more: Schema = {}): Schema {
+  return text('starling-path', description, example, more)
+}
+
+function duration(description: string, fallback: string, minDuration: string, maxDuration: string): Schema {
+  return text('starling-duration', description, fallback, { default: fallback, minDuration, maxDuration })
+}
+
+function integer(description: string, fallback: number, minimum: number, maximum: number): Schema {
+  return { type: 'integer', description, examples: [fallback], default: fallback, minimum, maximum }
+}
+
+function list(items: Schema, description: string, more: Schema = {}): Schema {
+  return { type: 'array', description, items, maxItems: 256, uniqueItems: true, ...more }
+}
+
+const trustFile = (key: keyof TrustFiles, what: string) =>
+  path(
+    `${what}; default: ${defaults.trustFiles[key]} in trust.dir`,
+    `${defaults.trustDir}/${defaults.trustFiles[key]}`,
+  )
+
+const containerdStore = section('The images of containerd', {
+  type: { const: 'containerd' },
+  socket: path('Socket of containerd', defaults.containerd.socket, { default: defaults.containerd.socket }),
+  namespaces: list(
+    text('starling-namespace', 'A namespace of containerd', 'k8s.io'),
+    'Namespaces whose images are shared',
+    { default: defaults.containerd.namespaces, minItems: 1, examples: ['[k8s.io]'] },
+  ),
+  contentPath: path(
+    "Folder of containerd's content store; default: containerd is asked",
+    '/var/lib/containerd/io.containerd.content.v1.content',
+  ),
+})
+
+const ociLayoutStore = section('The images of an OCI image-layout folder', {
+  type: { const: 'oci-layout' },
+  path: path('The folder', '/var/lib/starling/images'),
+})
+
+/**
+ * The structure of config.yaml, JSON Schema 2020-12: the one place that says which keys there are. Formats named `starling-…`
+ * are those of formats.ts; `minDuration` and `maxDuration` bound a duration, both included.
+ */
+export const configJsonSchema: Schema = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  title: 'Configuration of a Starling node',
+  ...section('Everything has a default; relative paths are relative to the folder of this file.', {
+    node: section('This machine', {
+      name: text('starling-node-name', 'One of a kind in the cluster; default: the host name', 'node-1'),
+      zone: text('starling-zone', 'Peers of the same zone are preferred', 'rack-7', {
+        default: defaults.zone,
+      }),
+    }),
+    dataDir: path('Folder of what the node remembers', defaults.dataDir, { default: defaults.dataDir }),
+    registries: path('Path of registries.yaml', defaults.registries, { default: defaults.registries }),
+    registry: section('The registry API that containerd and peers pull from', {
+      listen: oneOrMore('starling-endpoint', 'Where it listens', '0.0.0.0:6443', {
+        default: defaults.registry.listen,
+      }),
+      workers: integer('Threads that serve it', defaults.registry.workers, 1, 64),
+      stallTimeout: duration(
+        'A body that brings no byte for this long goes on at the next holder',
+        defaults.registry.stallTimeout,
+        '100ms',
+        '5m',
+      ),
+      maxConnections: integer('Most connections at once', defaults.registry.maxConnections, 1, 65_535),
+    }),
+    p2p: section('How the nodes talk to one another', {
+      listen: oneOrMore('starling-endpoint', 'Where it listens, TCP and UDP', '0.0.0.0:5001', {
+        default: defaults.p2p.listen,
+      }),
+      advertise: oneOrMore(
+        'starling-advertise',
+        'Where others reach this node; default: the addresses it listens on',
+        '192.0.2.7:5001',
+        { minItems: 0 },
+      ),
+      udp: {
+        type: 'boolean',
+        description: 'Datagrams for probes; without them everything runs over TCP',
+        default: defaults.p2p.udp,
+        examples: [true],
+      },
+    }),
+    bootstrap: list(
+      text('starling-host-port', 'A node; the port is 5001 unless given', 'node-1.example.com:5001'),
+      'Nodes to join through; all addresses of a DNS name are asked',
+      { default: [], examples: ['[node-1.example.com:5001]'] },
+    ),
+    store: {
+      type: 'object',
+      description: 'Where the images of this machine are',
+      default: { type: 'containerd' },
+      discriminator: { propertyName: 'type' },
+      oneOf: [
+        { ...containerdStore, required: ['type'] },
+        { ...ociLayoutStore, required: ['type', 'path'] },
+      ],
+    },
+    auditInterval: duration(
+      'How often the store is listed anew to find what no event told',
+      defaults.auditInterval,
+      '1s',
+      '24h',
+    ),
+    trust: section('Certificates and keys; starling trust init makes them', {
+      dir: path('Folder of the files below', defaults.trustDir, { default: defaults.trustDir }),
+      serverCa: trustFile('serverCa', 'Certificates of the server CA'),
+      clientCa: trustFile('clientCa', 'Certificates of the client CA'),
+      servingCert: trustFile('servingCert', 'Serving certificate of this node'),
+      servingKey: trustFile('servingKey', 'Its key'),
+      clientCert: trustFile('clientCert', 'Client certificate of this node'),
+      clientKey: trustFile('clientKey', 'Its key'),
+      psk: trustFile('psk', 'Pre-shared key of the cluster'),
+      identity: trustFile('identity', 'Ed25519 identity of this node'),
+    }),
+    ops: section('The API behind starling status, peers, images and where', {
+      socket: path('Its Unix socket', defaults.opsSocket, { default: defaults.opsSocket }),
+      listen: text(
+        'starling-endpoint',
+        'Also over TCP, for clients with a certificate of the client CA; default: not',
+        '127.0.0.1:9346',
+      ),
+    }),
+    log: section('Logs go to standard error, JSON in each line', {
+      level: {
+        type: 'string',
+        enum: ['debug', 'info', 'warn', 'error'],
+        description: 'What is logged',
+        default: defaults.logLevel,
+        examples: ['info'],
+      },
+    }),
+    shutdownGrace: duration('What transfers in flight get at the end', defaults.shutdownGrace, '0s', '1h'),
+    certsDir: path("Folder of containerd's hosts.toml files, for starling configure", defaults.certsDir, {
+      default: defaults.certsDir,
+    }),
+    excludeReferences: list(
+      text('starling-reference-pattern', 'A regular expression over registry/repository:tag', ':latest$'),
+      'References that are neither announced nor answered. Groups must not be repeated, and there is no look-around.',
+      { default: defaults.excludeReferences, maxItems: 32, examples: ['[":latest$"]'] },
+    ),
+  }),
+}

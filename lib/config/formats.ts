@@ -1,0 +1,121 @@
+import { parseHostPort } from '../core/peer.ts'
+import { isRegistryHost, isTag } from '../core/reference.ts'
+import { parseDurationMs } from '../core/units.ts'
+import { canonicalIp, isHostName, isWildcardIp } from './ip.ts'
+import { patternProblem } from './safe-pattern.ts'
+
+/** A kind of text in a configuration file. */
+export interface TextFormat {
+  /** Completes "must be …". */
+  readonly noun: string
+  /** What is wrong with a text, completing "…: "; undefined where it is good, an empty text where `noun` says it all. */
+  problem(text: string): string | undefined
+}
+
+const maxPathSizeBytes = 4096
+
+function pathProblem(text: string): string | undefined {
+  if (text.trim() === '') return 'it is empty'
+  if (/^[a-z]+:\/\//i.test(text)) return 'write it without a scheme'
+  if (text.includes('\0')) return 'it holds a NUL character'
+  if (Buffer.byteLength(text) > maxPathSizeBytes) return `it is longer than ${maxPathSizeBytes} bytes`
+  return text.split('/').some((part) => Buffer.byteLength(part) > 255)
+    ? 'a part of it is longer than 255 bytes'
+    : undefined
+}
+
+function endpointProblem(text: string): string | undefined {
+  const endpoint = parseHostPort(text)
+  if (endpoint === undefined) {
+    if (/^:\d+$/.test(text)) return `the address is missing, write 0.0.0.0${text} or [::]${text}`
+    return canonicalIp(text) === undefined ? '' : 'the port is missing'
+  }
+  return canonicalIp(endpoint.host) === undefined ? 'the host must be an IP address, not a name' : undefined
+}
+
+function advertiseProblem(text: string): string | undefined {
+  const host = canonicalIp(text) ?? parseHostPort(text)?.host
+  if (host === undefined) return ''
+  const ip = canonicalIp(host)
+  if (ip === undefined) return 'the host must be an IP address, not a name'
+  if (isWildcardIp(ip)) return 'other nodes cannot reach a wildcard address'
+  return parseHostPort(text)?.port === 0 ? 'port 0 cannot be reached' : undefined
+}
+
+function hostPortProblem(text: string): string | undefined {
+  const parsed = splitHostPort(text, 1)
+  if (parsed === undefined) return /:\/\//.test(text) ? 'write it without a scheme' : ''
+  const ip = canonicalIp(parsed.host)
+  if (ip === undefined && !isHostName(parsed.host)) return 'the host is neither a name nor an IP address'
+  if (ip !== undefined && isWildcardIp(ip)) return 'a wildcard address cannot be reached'
+  return parsed.port === 0 ? 'port 0 cannot be reached' : undefined
+}
+
+/** `host`, `host:port`, an IPv6 address with or without brackets; undefined where the text is none of these. */
+export function splitHostPort(text: string, defaultPort: number): { host: string; port: number } | undefined {
+  const full = parseHostPort(text)
+  if (full !== undefined) return { host: canonicalIp(full.host) ?? full.host, port: full.port }
+  const bare = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text
+  const ip = canonicalIp(bare)
+  if (ip !== undefined) return { host: ip, port: defaultPort }
+  return isHostName(text) ? { host: text, port: defaultPort } : undefined
+}
+
+const namePattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/
+
+function wordProblem(maxLength: number): (text: string) => string | undefined {
+  return (text) => {
+    if (text.length > maxLength) return `it is longer than ${maxLength} characters`
+    return namePattern.test(text) ? undefined : ''
+  }
+}
+
+const nodeName: TextFormat = {
+  noun: 'a name of letters, digits, dots, dashes and underscores',
+  problem: wordProblem(128),
+}
+
+/** Is this a name that a node may have? */
+export function isNodeName(text: string): boolean {
+  return nodeName.problem(text) === undefined
+}
+
+/** The formats that the schemas use, by their name there. */
+export const textFormats = {
+  'starling-duration': {
+    noun: 'a duration with a unit such as 500ms, 30s or 5m',
+    problem: (text) => (parseDurationMs(text) === undefined ? '' : undefined),
+  },
+  'starling-node-name': nodeName,
+  'starling-zone': {
+    noun: 'a name of letters, digits, dots, dashes and underscores',
+    problem: (text) => (text === '' ? undefined : wordProblem(64)(text)),
+  },
+  'starling-namespace': {
+    noun: 'the name of a containerd namespace such as k8s.io',
+    problem: (text) => (text.length <= 76 && isTag(text) && namePattern.test(text) ? undefined : ''),
+  },
+  'starling-path': { noun: 'a path', problem: pathProblem },
+  'starling-endpoint': {
+    noun: 'an IP address with a port such as 0.0.0.0:6443 or [::]:6443',
+    problem: endpointProblem,
+  },
+  'starling-advertise': {
+    noun: 'an IP address with or without a port such as 192.0.2.7 or [2001:db8::7]:5001',
+    problem: advertiseProblem,
+  },
+  'starling-host-port': {
+    noun: 'a host with or without a port such as node-1.example.com:5001 or 192.0.2.7',
+    problem: hostPortProblem,
+  },
+  'starling-reference-pattern': {
+    noun: 'a regular expression that is quick to match',
+    problem: patternProblem,
+  },
+  'starling-registry-key': {
+    noun: 'a registry host such as docker.io or registry.example.com:5000, or "*"',
+    problem: (text) => (text === '*' || isRegistryHost(text) ? undefined : ''),
+  },
+} as const satisfies Readonly<Record<string, TextFormat>>
+
+export type TextFormatName = keyof typeof textFormats

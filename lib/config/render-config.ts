@@ -1,0 +1,54 @@
+import { stringify } from 'yaml'
+import type { NodeConfig } from '../core/config.ts'
+import { formatEndpoint } from '../core/peer.ts'
+import { formatDuration } from '../core/units.ts'
+import type { ConfigDocument } from './config-schema.ts'
+
+/**
+ * The effective configuration in the names and units of the file; `parseConfig` reads it back to the same. There are
+ * paths of secrets in it and no secret.
+ */
+export function renderConfig(config: NodeConfig): ConfigDocument {
+  const { registry, p2p, store, ops } = config
+  return {
+    node: { name: config.node.name, zone: config.node.zone },
+    dataDir: config.dataDir,
+    registries: config.registries,
+    registry: {
+      listen: registry.listen.map(formatEndpoint),
+      workers: registry.workers,
+      stallTimeout: formatDuration(registry.stallTimeoutMs),
+      maxConnections: registry.maxConnections,
+    },
+    p2p: {
+      listen: p2p.listen.map(formatEndpoint),
+      advertise: p2p.advertise.map(formatEndpoint),
+      udp: p2p.udp,
+    },
+    bootstrap: config.bootstrap.map(formatEndpoint),
+    store:
+      store.type === 'oci-layout'
+        ? { type: store.type, path: store.path }
+        : {
+            type: store.type,
+            socket: store.socket,
+            namespaces: [...store.namespaces],
+            ...(store.contentPath === undefined ? {} : { contentPath: store.contentPath }),
+          },
+    auditInterval: formatDuration(config.auditIntervalMs),
+    trust: { ...config.trust },
+    ops: {
+      socket: ops.socket,
+      ...(ops.listen === undefined ? {} : { listen: formatEndpoint(ops.listen) }),
+    },
+    log: { level: config.log.level },
+    shutdownGrace: formatDuration(config.shutdownGraceMs),
+    certsDir: config.certsDir,
+    excludeReferences: [...config.excludeReferences],
+  }
+}
+
+/** The same as YAML text. */
+export function renderConfigYaml(config: NodeConfig): string {
+  return stringify(renderConfig(config), { lineWidth: 0, aliasDuplicateObjects: false })
+}
