@@ -23,7 +23,7 @@ const hashPrefix = '# sha256:'
 
 /** A TOML basic string (TOML 1.0, "String"). */
 export function tomlString(text: string): string {
-  const escaped = text.replaceAll(/["\\\u0000-\u001f\u007f]/g, (char) => {
+  const escaped = text.replaceAll(/["\\]|\p{Cc}/gu, (char) => {
     if (char === '"' || char === '\\') return `\\${char}`
     return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
   })
