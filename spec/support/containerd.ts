@@ -1,0 +1,156 @@
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { createWriteStream } from 'node:fs'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { eventually } from './eventually.ts'
+
+const run = promisify(execFile)
+
+/** A private containerd: own root, state and sockets in one folder. */
+export interface TestContainerd {
+  readonly socket: string
+  readonly root: string
+  readonly contentPath: string
+  /** Runs `ctr` against it, in namespace `k8s.io` unless `--namespace` is among the arguments; resolves to its output. */
+  ctr(...args: readonly string[]): Promise<string>
+  /** `ctr images pull` through the hosts.toml files of `certsDir`. */
+  pull(reference: string, ...args: readonly string[]): Promise<string>
+  /** Id of the running process; undefined while it is stopped. */
+  pid(): number | undefined
+  /** Ends it by SIGTERM. */
+  stop(): Promise<void>
+  /** Ends it by SIGKILL. */
+  kill(): Promise<void>
+  /** Starts it again; ends it first if it runs. */
+  restart(): Promise<void>
+}
+
+/** Why tests with a real containerd must be skipped, or undefined where they can run. */
+export function containerdAvailable(): string | undefined {
+  if (process.platform !== 'linux') return 'containerd needs Linux'
+  if (process.getuid?.() !== 0) return 'containerd needs root'
+  for (const command of ['containerd', 'ctr']) {
+    try {
+      execFileSync(command, ['--version'], { stdio: 'ignore' })
+    } catch {
+      return `${command} is not installed`
+    }
+  }
+  return undefined
+}
+
+/** Version of the containerd on this machine as [major, minor]. */
+export function containerdVersion(): readonly [number, number] {
+  const text = execFileSync('containerd', ['--version'], { encoding: 'utf8' })
+  const match = /\bv?(\d+)\.(\d+)\./.exec(text)
+  return [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)]
+}
+
+// No CRI, and none of the snapshotters that probe the machine; `native` needs no mounts of its own.
+const disabledPlugins = [
+  'io.containerd.grpc.v1.cri',
+  'io.containerd.snapshotter.v1.aufs',
+  'io.containerd.snapshotter.v1.btrfs',
+  'io.containerd.snapshotter.v1.devmapper',
+  'io.containerd.snapshotter.v1.zfs',
+  'io.containerd.tracing.processor.v1.otlp',
+  'io.containerd.internal.v1.tracing',
+]
+
+function configText(dir: string, root: string, socket: string): string {
+  return [
+    'version = 2',
+    `root = "${root}"`,
+    `state = "${join(dir, 'state')}"`,
+    `disabled_plugins = ${JSON.stringify(disabledPlugins)}`,
+    '[grpc]',
+    `address = "${socket}"`,
+    '[ttrpc]',
+    `address = "${socket}.ttrpc"`,
+    `[plugins."io.containerd.internal.v1.opt"]`,
+    `path = "${join(dir, 'opt')}"`,
+    '',
+  ].join('\n')
+}
+
+/**
+ * Starts a containerd that keeps everything in `dir` and waits until it answers. `certsDir` is the folder of
+ * hosts.toml files for `pull`. A socket path may have at most some 100 characters: keep `dir` short.
+ */
+export async function startContainerd(options: { dir: string; certsDir?: string }): Promise<TestContainerd> {
+  const { dir, certsDir } = options
+  const root = join(dir, 'root')
+  const socket = join(dir, 'containerd.sock')
+  const configFile = join(dir, 'config.toml')
+  const logFile = join(dir, 'containerd.log')
+  await mkdir(dir, { recursive: true })
+  await writeFile(configFile, configText(dir, root, socket))
+  let child: ChildProcess | undefined
+
+  const ctr = async (...args: readonly string[]): Promise<string> => {
+    const namespace = args.some((arg) => arg === '-n' || arg.startsWith('--namespace'))
+      ? []
+      : ['--namespace', 'k8s.io']
+    const { stdout } = await run('ctr', ['--address', socket, ...namespace, ...args], {
+      maxBuffer: 2 ** 26,
+      timeout: 120_000,
+    })
+    return stdout
+  }
+
+  const launch = async (): Promise<void> => {
+    const started = spawn('containerd', ['--config', configFile, '--log-level', 'info'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    child = started
+    const log = createWriteStream(logFile, { flags: 'a' })
+    started.stderr.pipe(log)
+    started.on('exit', () => {
+      if (child === started) child = undefined
+    })
+    try {
+      await eventually(
+        async () => {
+          if (child === undefined) throw new Error('containerd ended at once')
+          await ctr('version')
+          return true
+        },
+        { timeoutMs: 20_000, intervalMs: 50, what: 'containerd answers' },
+      )
+    } catch (error) {
+      await end('SIGKILL')
+      const tail = (await readFile(logFile, 'utf8').catch(() => '')).slice(-2000)
+      throw new Error(`containerd did not start:\n${tail}`, { cause: error })
+    }
+  }
+
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    const running = child
+    if (running === undefined) return
+    const gone = new Promise<void>((resolve) => running.once('exit', () => resolve()))
+    running.kill(signal)
+    const forced = setTimeout(() => running.kill('SIGKILL'), 10_000)
+    await gone
+    clearTimeout(forced)
+  }
+
+  await launch()
+  return {
+    socket,
+    root,
+    contentPath: join(root, 'io.containerd.content.v1.content'),
+    ctr,
+    pull(reference, ...args) {
+      const hosts = certsDir === undefined ? [] : ['--hosts-dir', certsDir]
+      return ctr('images', 'pull', ...hosts, '--snapshotter', 'native', ...args, reference)
+    },
+    pid: () => child?.pid,
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+    async restart() {
+      await end('SIGTERM')
+      await launch()
+    },
+  }
+}
