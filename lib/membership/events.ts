@@ -1,0 +1,101 @@
+import type { PeerHint } from '../core/cluster.ts'
+import type { Endpoint, MemberState } from '../core/peer.ts'
+import type { PeerId } from '../core/peer-id.ts'
+import type { Claim } from './messages.ts'
+import type { SignedRecord } from './record.ts'
+
+export type TimerKind = 'round' | 'ping' | 'probe' | 'relay' | 'gossip' | 'suspicion' | 'leave'
+
+/** Data to be handed back at `atMs`. Never cancelled: the token tells the machine whether it still counts. */
+export interface Timer {
+  readonly kind: TimerKind
+  readonly token: number
+  /** Monotonic milliseconds. */
+  readonly atMs: number
+}
+
+/**
+ * How the direct TCP probe ended: `answered` by the process, `accepted` by its kernel alone, `refused` by its host,
+ * `silent` where nothing came back.
+ */
+export type TcpProbeResult = 'answered' | 'accepted' | 'refused' | 'silent'
+
+export type MembershipEvent =
+  | { readonly type: 'start' }
+  | { readonly type: 'timer'; readonly timer: Timer }
+  /** A datagram, or what came in its place over TCP. The sender is attested. */
+  | {
+      readonly type: 'message'
+      readonly from: PeerId
+      readonly body: Uint8Array
+      readonly replyTo: Endpoint | undefined
+    }
+  | { readonly type: 'tcp-result'; readonly token: number; readonly result: TcpProbeResult }
+  /** What another node answered to "what do you know?", or pushed. */
+  | { readonly type: 'claims'; readonly from: PeerId; readonly claims: readonly Claim[] }
+  /** A record that was fetched, verified and whose node is attested. */
+  | { readonly type: 'record'; readonly signed: SignedRecord }
+  /** This node's own record has changed. */
+  | { readonly type: 'own-record'; readonly signed: SignedRecord }
+  | { readonly type: 'hint'; readonly peerId: PeerId; readonly hint: PeerHint }
+  /** May datagrams be used? Without, probes begin as TCP probes. */
+  | { readonly type: 'transport'; readonly datagrams: boolean }
+  /** The machine was asleep: its clocks have leapt. */
+  | { readonly type: 'slept' }
+  | { readonly type: 'leave' }
+
+/** Things worth a counter; the closed set of the label `event` of `starling_membership_events_total`. */
+export type Observation =
+  | 'malformed'
+  | 'unknown-type'
+  | 'misdelivered'
+  | 'incarnation-refused'
+  | 'wants-full'
+  | 'members-full'
+  | 'probe-failed'
+  | 'probe-tcp-only'
+  | 'probe-dropped'
+  | 'relay-dropped'
+  | 'refuted'
+  | 'slept'
+  | 'stale-timer'
+  | 'suspected'
+  | 'confirmed'
+
+export type Effect =
+  | {
+      readonly type: 'send'
+      readonly to: PeerId
+      readonly endpoint: Endpoint | undefined
+      readonly body: Uint8Array
+    }
+  /** Connects to the endpoints and passes `body` on as a probe; the answer comes as a `message`, then `tcp-result`. */
+  | {
+      readonly type: 'tcp-probe'
+      readonly to: PeerId
+      readonly endpoints: readonly Endpoint[]
+      readonly body: Uint8Array
+      readonly token: number
+      readonly timeoutMs: number
+    }
+  | { readonly type: 'schedule'; readonly timer: Timer }
+  /** The record with this hash is wanted; `teller` has it. */
+  | { readonly type: 'fetch'; readonly teller: PeerId; readonly shortId: string; readonly hash: string }
+  | { readonly type: 'push-pull'; readonly with: PeerId }
+  /** A member is new (`from` undefined), has another state, or another record (`from` equals `to`). */
+  | {
+      readonly type: 'changed'
+      readonly peerId: PeerId
+      readonly from: MemberState | undefined
+      readonly to: MemberState
+      readonly incarnation: number
+      readonly reason: string
+    }
+  | { readonly type: 'forgotten'; readonly peerId: PeerId }
+  | { readonly type: 'name-conflict'; readonly name: string; readonly peerIds: readonly PeerId[] }
+  /** Others hold a record of this node that is not older than its own: sign one with a greater sequence. */
+  | { readonly type: 'own-record-outdated'; readonly sequence: number }
+  /** This node's incarnation has grown; it must survive a restart. */
+  | { readonly type: 'incarnation'; readonly incarnation: number }
+  | { readonly type: 'observed'; readonly what: Observation }
+  | { readonly type: 'left' }

@@ -1,0 +1,337 @@
+import type { MemberState } from '../core/peer.ts'
+import type { PeerId } from '../core/peer-id.ts'
+import type { Rng } from '../core/ports.ts'
+import { ClaimBook } from './claim-book.ts'
+import { MachineContext } from './context.ts'
+import type { MemberDirectory } from './directory.ts'
+import type { Effect, MembershipEvent, Timer } from './events.ts'
+import { LocalHealth } from './health.ts'
+import { type Claim, decodeMessage, type Message, messageType } from './messages.ts'
+import { Packets } from './packets.ts'
+import { ProbeOrder } from './probe-order.ts'
+import { Prober } from './prober.ts'
+import type { SignedRecord } from './record.ts'
+import { Relays } from './relays.ts'
+import { RumourQueue } from './rumours.ts'
+import { defaultSettings, type MembershipSettings } from './settings.ts'
+import { isHelpful, isProbed, overrides, stateCode, stateOfCode } from './states.ts'
+import { Suspicions } from './suspicions.ts'
+import { MemberTable } from './table.ts'
+import { Upkeep } from './upkeep.ts'
+
+export interface MachineOptions {
+  readonly self: SignedRecord
+  /** Greater than in any earlier life of this node, as far as it knows. */
+  readonly incarnation: number
+  readonly directory: MemberDirectory
+  readonly rng: Rng
+  readonly settings?: MembershipSettings
+}
+
+/** A member as the machine knows it; `sinceMs` is monotonic. */
+export interface MemberView {
+  readonly signed: SignedRecord
+  readonly state: MemberState
+  readonly incarnation: number
+  readonly sinceMs: number
+  readonly rttMs: number | undefined
+}
+
+/**
+ * SWIM with Lifeguard's local health, suspicion, nacks and buddy system as a machine: `step(event, now)` returns what
+ * is to be done. It knows no clock, no socket and no chance but those that are handed to it.
+ * (A. Das, I. Gupta, A. Motivala: SWIM, DSN 2002. A. Dadgar, J. Phillips, J. Currey: Lifeguard, DSN-W 2018.)
+ */
+export class MembershipMachine {
+  readonly #context: MachineContext
+  readonly #rumours = new RumourQueue()
+  readonly #health: LocalHealth
+  readonly #suspicions: Suspicions
+  readonly #order: ProbeOrder
+  readonly #claims: ClaimBook
+  readonly #packets: Packets
+  readonly #prober: Prober
+  readonly #relays: Relays
+  readonly #upkeep: Upkeep
+  #roundToken = 0
+  #gossipToken = 0
+  #leaveRounds = 0
+  #hintsLeft = 0
+
+  constructor(options: MachineOptions) {
+    const settings = options.settings ?? defaultSettings
+    const { directory, rng } = options
+    const table = new MemberTable()
+    const self = directory.acquire(options.self.record.peerId)
+    const context = new MachineContext({ settings, directory, table, rng, self, own: options.self })
+    this.#context = context
+    this.#health = new LocalHealth(settings.maxLocalHealth)
+    this.#suspicions = new Suspicions(context)
+    this.#order = new ProbeOrder(rng)
+    const rumours = this.#rumours
+    const shared = { rumours, suspicions: this.#suspicions, order: this.#order, health: this.#health }
+    this.#claims = new ClaimBook(context, shared)
+    this.#packets = new Packets(context, rumours, this.#claims)
+    const { claims, packets } = { claims: this.#claims, packets: this.#packets }
+    const health = this.#health
+    this.#prober = new Prober(context, { packets, claims, suspicions: this.#suspicions, health })
+    this.#relays = new Relays(context, packets)
+    this.#upkeep = new Upkeep(context, packets, claims)
+    this.#claims.onSuspicion = (member) => this.#verify(member)
+    table.setState(self, stateCode.alive, 0)
+    table.incarnation[self] = options.incarnation
+    table.record[self] = directory.acquireRecord(options.self)
+  }
+
+  /** Handles one event at monotonic time `nowMs` and returns the effects, in order. */
+  step(event: MembershipEvent, nowMs: number): Effect[] {
+    this.#context.nowMs = nowMs
+    switch (event.type) {
+      case 'start':
+        this.#start()
+        break
+      case 'timer':
+        this.#timer(event.timer)
+        break
+      case 'message':
+        this.#message(event)
+        break
+      case 'tcp-result':
+        this.#prober.connected(event.token, event.result)
+        break
+      case 'claims':
+        for (const claim of event.claims) this.#claims.apply(claim, 'exchange', event.from)
+        break
+      case 'record':
+        this.#claims.acceptRecord(event.signed)
+        break
+      case 'own-record':
+        this.#claims.speakForSelf(event.signed)
+        break
+      case 'hint':
+        this.#hint(event.peerId, event.hint)
+        break
+      case 'transport':
+        this.#context.datagrams = event.datagrams
+        break
+      case 'slept':
+        this.#slept()
+        break
+      case 'leave':
+        this.#leave()
+        break
+    }
+    this.#keepGossiping()
+    return this.#context.takeEffects()
+  }
+
+  get(peerId: PeerId): MemberView | undefined {
+    const index = this.#context.directory.findPeer(peerId)
+    return index === undefined ? undefined : this.#view(index)
+  }
+
+  /** All members that are remembered, this node included. */
+  *members(): Iterable<MemberView> {
+    for (const index of this.#context.table.indexes()) {
+      const view = this.#view(index)
+      if (view !== undefined) yield view
+    }
+  }
+
+  /** All that this node would tell: what a `state` request is answered with. */
+  state(): Claim[] {
+    return [...this.#context.table.indexes()].map((index) => this.#claims.claimOf(index))
+  }
+
+  /** What another node lacks, by what it told: what it should be pushed. */
+  lacking(told: readonly Claim[]): Claim[] {
+    const known = new Map(told.map((claim) => [claim.shortId, claim]))
+    return this.state().filter((claim) => {
+      const theirs = known.get(claim.shortId)
+      if (theirs === undefined) return claim.state < stateCode.dead
+      return (
+        overrides(claim, theirs) || (claim.incarnation === theirs.incarnation && claim.hash !== theirs.hash)
+      )
+    })
+  }
+
+  /** The record with this hash, of this node or a member. */
+  recordByHash(hash: string): SignedRecord | undefined {
+    return this.#context.own.hash === hash ? this.#context.own : this.#context.directory.findRecord(hash)
+  }
+
+  /** Sizes of all that is bounded, for metrics and the simulation's invariants. */
+  gauges(): Readonly<
+    Record<'members' | 'live' | 'rumours' | 'suspicions' | 'probes' | 'relays' | 'wants' | 'health', number>
+  > {
+    return {
+      members: this.#context.table.members,
+      live: this.#context.table.live,
+      rumours: this.#rumours.size,
+      suspicions: this.#suspicions.size,
+      probes: this.#prober.size,
+      relays: this.#relays.size,
+      wants: this.#claims.waiting,
+      health: this.#health.score,
+    }
+  }
+
+  #view(index: number): MemberView | undefined {
+    const { table } = this.#context
+    const state = stateOfCode(table.stateOf(index))
+    if (state === undefined) return undefined
+    const rttMs = table.rttMs[index]!
+    return {
+      signed: this.#context.recordOf(index),
+      state: index === this.#context.self && this.#context.leaving ? 'left' : state,
+      incarnation: table.incarnation[index]!,
+      sinceMs: table.sinceMs[index]!,
+      rttMs: Number.isNaN(rttMs) ? undefined : rttMs,
+    }
+  }
+
+  #start(): void {
+    const { rng, settings } = this.#context
+    this.#context.table.sinceMs[this.#context.self] = this.#context.nowMs
+    this.#roundToken = this.#context.schedule('round', settings.probeIntervalMs * rng.next())
+    this.#upkeep.start()
+  }
+
+  #timer(timer: Timer): void {
+    const { settings, nowMs } = this.#context
+    if (nowMs - timer.atMs > settings.sleptThresholdMs) this.#slept()
+    const { token } = timer
+    if (timer.kind === 'round' && token === this.#roundToken) this.#round()
+    else if (timer.kind === 'gossip' && token === this.#gossipToken) this.#gossip()
+    else if (timer.kind === 'ping') this.#prober.pingTimedOut(token)
+    else if (timer.kind === 'probe') this.#prober.timedOut(token)
+    else if (timer.kind === 'relay') this.#relays.timedOut(token)
+    else if (timer.kind === 'suspicion') this.#suspicionOver(token)
+    else if (timer.kind === 'leave') this.#context.emit({ type: 'left' })
+    else this.#context.observe('stale-timer')
+  }
+
+  #round(): void {
+    const { settings, table, self, leaving } = this.#context
+    this.#roundToken = this.#context.schedule('round', this.#health.stretch(settings.probeIntervalMs))
+    this.#hintsLeft = settings.maxConcurrentProbes
+    if (leaving) return
+    const fits = (index: number) => index !== self && isProbed(table.stateOf(index))
+    const member = this.#order.next(fits, () => table.indexes())
+    if (member !== undefined) this.#prober.begin(member, false)
+    this.#upkeep.tick()
+  }
+
+  #suspicionOver(token: number): void {
+    const member = this.#suspicions.expire(token)
+    if (member === undefined) return
+    const claim: Claim = { ...this.#claims.claimOf(member), state: stateCode.dead }
+    this.#claims.apply(claim, 'own-finding', this.#context.own.record.peerId)
+  }
+
+  /** After a suspicion, some others look for themselves, so that it is confirmed or refuted soon. */
+  #verify(member: number): void {
+    const { rng, table, settings } = this.#context
+    const share = (2 * (settings.suspicionConfirmations + 1)) / Math.max(1, table.live)
+    if (rng.next() < share) this.#prober.begin(member, true)
+  }
+
+  #message(event: MembershipEvent & { type: 'message' }): void {
+    const { directory, table, own } = this.#context
+    let message: Message
+    try {
+      message = decodeMessage(event.body)
+    } catch {
+      this.#context.observe('malformed')
+      return
+    }
+    const sender = directory.findPeer(event.from)
+    const isMember = sender !== undefined && table.stateOf(sender) !== 0
+    const shortId = sender === undefined ? this.#shortIdOf(event.from) : directory.shortIdAt(sender)
+    if (shortId === own.shortId) return
+    const wasDead = isMember && table.stateOf(sender) === stateCode.dead
+    const { incarnation, hash } = message
+    this.#claims.apply({ shortId, incarnation, state: stateCode.alive, hash }, 'itself', event.from)
+    for (const claim of message.claims) this.#claims.apply(claim, 'rumour', event.from)
+    if (isMember && isProbed(table.stateOf(sender))) this.#suspicions.postpone(sender)
+    if (wasDead && table.stateOf(sender) === stateCode.alive)
+      this.#context.emit({ type: 'push-pull', with: event.from })
+    this.#answer(message, event, isMember ? sender : undefined)
+  }
+
+  #answer(message: Message, event: MembershipEvent & { type: 'message' }, sender: number | undefined): void {
+    const { own, table } = this.#context
+    const { type, sequence, target } = message
+    const { from, replyTo } = event
+    if (type === messageType.ping) {
+      if (target !== undefined && target !== own.shortId) this.#context.observe('misdelivered')
+      else this.#packets.send(from, replyTo, this.#packets.compose(messageType.ack, sequence, sender))
+    } else if (type === messageType.pingReq) {
+      if (target !== undefined) this.#relays.begin(from, sequence, replyTo, target)
+    } else if (type === messageType.ack) {
+      if (!this.#relays.acknowledged(sequence, sender)) this.#prober.acknowledged(sequence, sender)
+    } else if (type === messageType.nack) this.#prober.refusedByHelper(sequence, sender)
+    else if (type !== messageType.gossip) this.#context.observe('unknown-type')
+    const isDoubted = sender !== undefined && table.stateOf(sender) > stateCode.alive
+    if (isDoubted && type !== messageType.ping && table.stateOf(sender) !== stateCode.left)
+      this.#packets.send(from, replyTo, this.#packets.compose(messageType.gossip, 0, sender))
+  }
+
+  #shortIdOf(peerId: PeerId): string {
+    const { directory } = this.#context
+    const index = directory.acquire(peerId)
+    const shortId = directory.shortIdAt(index)
+    directory.release(index)
+    return shortId
+  }
+
+  #hint(peerId: PeerId, hint: 'refused' | 'closed' | 'stalled' | 'answered'): void {
+    const { directory, table, self, leaving } = this.#context
+    const member = directory.findPeer(peerId)
+    if (member === undefined || member === self || leaving || !isProbed(table.stateOf(member))) return
+    if (hint === 'answered') this.#suspicions.postpone(member)
+    else if (this.#hintsLeft-- > 0) this.#prober.begin(member, true)
+    else this.#context.observe('probe-dropped')
+  }
+
+  #slept(): void {
+    this.#context.observe('slept')
+    this.#prober.abandonAll()
+    this.#suspicions.restartAll()
+    this.#health.adjust(1)
+  }
+
+  /** The gossip tick runs only while there is something to tell. */
+  #keepGossiping(): void {
+    const { settings, leaving } = this.#context
+    const hasNews = leaving ? this.#leaveRounds > 0 : this.#rumours.size > 0
+    if (this.#gossipToken !== 0 || !hasNews) return
+    this.#gossipToken = this.#context.schedule('gossip', settings.gossipIntervalMs)
+  }
+
+  #gossip(): void {
+    this.#gossipToken = 0
+    const { settings, leaving } = this.#context
+    if (leaving) this.#leaveRounds--
+    this.#tell(settings.gossipFanout)
+  }
+
+  #tell(fanout: number): void {
+    const { self, table, leaving } = this.#context
+    const fits = (index: number) => index !== self && isHelpful(table.stateOf(index))
+    for (const member of this.#context.sample(fanout, fits)) {
+      if (this.#rumours.size === 0 && !leaving) break
+      this.#packets.sendTo(member, messageType.gossip, 0)
+    }
+  }
+
+  #leave(): void {
+    const { settings } = this.#context
+    if (this.#context.leaving) return
+    this.#context.leaving = true
+    this.#prober.abandonAll()
+    this.#leaveRounds = settings.leaveRounds
+    this.#tell(4 * settings.gossipFanout)
+    this.#context.schedule('leave', settings.gossipIntervalMs * (settings.leaveRounds + 0.5))
+  }
+}

@@ -1,0 +1,128 @@
+import { StarlingError } from '../core/errors.ts'
+import { maxDatagramBodySizeBytes } from '../core/messaging.ts'
+import { shortIdSizeBytes } from '../core/peer-id.ts'
+import { FieldWriter, readFields, readVersioned } from '../core/wire.ts'
+import { recordHashSizeBytes } from './record.ts'
+import { type StateCode, stateOfCode } from './states.ts'
+
+/** Types 6 to 15 are reserved: receivers count them and pass on. */
+export const messageType = { ping: 1, pingReq: 2, ack: 3, nack: 4, gossip: 5 } as const
+
+/** What somebody says of a member. Compact: at most 80 bytes on the wire (DESIGN §4). */
+export interface Claim {
+  /** Short id of the member, hex. */
+  readonly shortId: string
+  readonly incarnation: number
+  readonly state: StateCode
+  /** Hash of its record, hex. */
+  readonly hash: string
+  /** Short id of the one who suspects, hex: confirmations must be independent. */
+  readonly accuser?: string
+  /** The accuser was refused by the member's host: the process is gone. */
+  readonly refused?: boolean
+}
+
+export interface Message {
+  /** One of `messageType`, or a reserved one. */
+  readonly type: number
+  /** Joins a ping with its answers; 0 in gossip. */
+  readonly sequence: number
+  /** The sender's own incarnation and record. */
+  readonly incarnation: number
+  readonly hash: string
+  /** Short id of the member that is meant: of a ping, the receiver; of an indirect one, the third. */
+  readonly target?: string
+  readonly claims: readonly Claim[]
+}
+
+const field = { type: 1, sequence: 2, incarnation: 3, hash: 4, target: 5, claim: 6 } as const
+const claimField = { shortId: 1, incarnation: 2, state: 3, hash: 4, accuser: 5, refused: 6 } as const
+/** Incarnations are kept in 32 bits. */
+export const maxIncarnation = 2 ** 32 - 1
+const maxClaims = 64
+
+/** @throws StarlingError FRAME_TOO_LARGE where it does not fit a datagram */
+export function encodeMessage(message: Message): Uint8Array {
+  const body = new FieldWriter()
+    .uint(field.type, message.type)
+    .uint(field.sequence, message.sequence)
+    .uint(field.incarnation, message.incarnation)
+    .bytes(field.hash, Buffer.from(message.hash, 'hex'))
+    .bytes(field.target, message.target === undefined ? undefined : Buffer.from(message.target, 'hex'))
+    .messages(field.claim, message.claims, writeClaim)
+    .finishVersioned()
+  if (body.length > maxDatagramBodySizeBytes)
+    throw new StarlingError('FRAME_TOO_LARGE', `a membership message has ${body.length} bytes`)
+  return body
+}
+
+/** Unknown fields are skipped and claims with an unknown state left out. @throws StarlingError WIRE_MALFORMED, FRAME_TOO_LARGE */
+export function decodeMessage(body: Uint8Array): Message {
+  if (body.length > maxDatagramBodySizeBytes)
+    throw new StarlingError('FRAME_TOO_LARGE', `a membership message has ${body.length} bytes`)
+  let type = 0
+  let sequence = 0
+  let incarnation = 0
+  let hash = ''
+  let target: string | undefined
+  const claims: Claim[] = []
+  readVersioned(body, (part) => {
+    if (part.number === field.type) type = part.uint()
+    else if (part.number === field.sequence) sequence = part.uint()
+    else if (part.number === field.incarnation) incarnation = boundedIncarnation(part.uint())
+    else if (part.number === field.hash) hash = toHex(part.fixedBytes(recordHashSizeBytes))
+    else if (part.number === field.target) target = toHex(part.fixedBytes(shortIdSizeBytes))
+    else if (part.number === field.claim) {
+      const claim = readClaim(part.bytes(256))
+      if (claim !== undefined && claims.length < maxClaims) claims.push(claim)
+    }
+  })
+  if (type === 0 || hash === '')
+    throw new StarlingError('WIRE_MALFORMED', 'a membership message lacks a field')
+  return { type, sequence, incarnation, hash, claims, ...(target === undefined ? {} : { target }) }
+}
+
+export function writeClaim(writer: FieldWriter, claim: Claim): void {
+  writer
+    .bytes(claimField.shortId, Buffer.from(claim.shortId, 'hex'))
+    .uint(claimField.incarnation, claim.incarnation)
+    .uint(claimField.state, claim.state)
+    .bytes(claimField.hash, Buffer.from(claim.hash, 'hex'))
+    .bytes(claimField.accuser, claim.accuser === undefined ? undefined : Buffer.from(claim.accuser, 'hex'))
+    .bool(claimField.refused, claim.refused === true ? true : undefined)
+}
+
+/** Undefined where a later version names a state that is unknown here. @throws StarlingError WIRE_MALFORMED */
+export function readClaim(bytes: Uint8Array): Claim | undefined {
+  let shortId = ''
+  let hash = ''
+  let incarnation = 0
+  let state = 0
+  let accuser: string | undefined
+  let refused = false
+  readFields(bytes, (part) => {
+    if (part.number === claimField.shortId) shortId = toHex(part.fixedBytes(shortIdSizeBytes))
+    else if (part.number === claimField.incarnation) incarnation = boundedIncarnation(part.uint())
+    else if (part.number === claimField.state) state = part.uint()
+    else if (part.number === claimField.hash) hash = toHex(part.fixedBytes(recordHashSizeBytes))
+    else if (part.number === claimField.accuser) accuser = toHex(part.fixedBytes(shortIdSizeBytes))
+    else if (part.number === claimField.refused) refused = part.bool()
+  })
+  if (shortId === '' || hash === '') throw new StarlingError('WIRE_MALFORMED', 'a rumour lacks a field')
+  if (stateOfCode(state) === undefined) return undefined
+  const claim = { shortId, incarnation, state: state as StateCode, hash }
+  return {
+    ...claim,
+    ...(accuser === undefined ? {} : { accuser }),
+    ...(refused ? { refused } : {}),
+  }
+}
+
+function boundedIncarnation(value: number): number {
+  if (value > maxIncarnation) throw new StarlingError('WIRE_MALFORMED', `an incarnation of ${value}`)
+  return value
+}
+
+function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+}

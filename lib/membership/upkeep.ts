@@ -1,0 +1,85 @@
+import type { ClaimBook } from './claim-book.ts'
+import type { MachineContext } from './context.ts'
+import { messageType } from './messages.ts'
+import type { Packets } from './packets.ts'
+import { stateCode } from './states.ts'
+
+/** Beyond so many members, push/pull becomes rarer, so that its cost for a node grows with log N only. */
+const pushPullScale = 32
+
+/** What is done now and then: push/pull, asking the dead whether they are back, forgetting. */
+export class Upkeep {
+  readonly #context: MachineContext
+  readonly #packets: Packets
+  readonly #claims: ClaimBook
+  #nextPushPullMs = Number.POSITIVE_INFINITY
+  #nextRetryMs = Number.POSITIVE_INFINITY
+  #nextForgetMs = Number.POSITIVE_INFINITY
+
+  constructor(context: MachineContext, packets: Packets, claims: ClaimBook) {
+    this.#context = context
+    this.#packets = packets
+    this.#claims = claims
+  }
+
+  start(): void {
+    const { nowMs, rng, settings } = this.#context
+    this.#nextPushPullMs = nowMs + settings.pushPullIntervalMs * rng.next()
+    this.#nextRetryMs = nowMs + settings.deadRetryIntervalMs * rng.next()
+    this.#nextForgetMs = nowMs + forgetIntervalMs
+  }
+
+  /** Called once in each probe interval. */
+  tick(): void {
+    const { nowMs, settings } = this.#context
+    if (nowMs >= this.#nextPushPullMs) {
+      this.#nextPushPullMs = nowMs + this.#jittered(settings.pushPullIntervalMs * this.#scale())
+      this.#pushPull()
+    }
+    if (nowMs >= this.#nextRetryMs) {
+      this.#nextRetryMs = nowMs + this.#jittered(settings.deadRetryIntervalMs)
+      this.#askTheDead()
+    }
+    if (nowMs >= this.#nextForgetMs) {
+      this.#nextForgetMs = nowMs + forgetIntervalMs
+      this.#forget()
+    }
+  }
+
+  #pushPull(): void {
+    const { self, table, directory } = this.#context
+    const [partner] = this.#context.sample(
+      1,
+      (index) => index !== self && table.stateOf(index) === stateCode.alive,
+    )
+    if (partner !== undefined) this.#context.emit({ type: 'push-pull', with: directory.peerIdAt(partner) })
+  }
+
+  /** A ping that tells it of its death; when it lives it refutes, and the halves of a partition meet again. */
+  #askTheDead(): void {
+    const { table } = this.#context
+    const [member] = this.#context.sample(1, (index) => table.stateOf(index) === stateCode.dead)
+    if (member === undefined) return
+    const target = this.#context.directory.shortIdAt(member)
+    this.#packets.sendTo(member, messageType.ping, this.#context.nextToken(), { target })
+  }
+
+  #forget(): void {
+    const { table, nowMs, settings } = this.#context
+    for (const index of table.indexes()) {
+      const isOver = nowMs - table.sinceMs[index]! >= settings.deadMemoryMs
+      if (table.stateOf(index) >= stateCode.dead && isOver) this.#claims.forget(index)
+    }
+  }
+
+  #scale(): number {
+    const { live } = this.#context.table
+    return live <= pushPullScale ? 1 : Math.ceil(Math.log2(live / pushPullScale)) + 1
+  }
+
+  #jittered(intervalMs: number): number {
+    return intervalMs * (0.75 + 0.5 * this.#context.rng.next())
+  }
+}
+
+const forgetIntervalMs = 60_000
