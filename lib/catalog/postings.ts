@@ -9,7 +9,7 @@ export const postingColumns = 2
 const refColumn = 0
 const infoColumn = 1
 
-/** The info column: number of holders, size class of the block, and whether it is a bitmap. */
+/** The info column: number of holders, size class of the block plus one (0: no block), and whether it is a bitmap. */
 const countMask = 0x1ffff
 const classShift = 24
 const bitmapFlag = 0x8000_0000
@@ -55,14 +55,13 @@ export class Postings {
       this.#store(id, origin, 1)
       return
     }
-    const pool = this.#pools[(info >>> classShift) & 31]!
-    if (info >= bitmapFlag) {
-      if (origin >>> 4 < pool.blockSize) {
-        pool.page(ref)[pool.offset(ref) + (origin >>> 4)]! |= 1 << (origin & 15)
-        this.#table.set(id, infoColumn, info + 1)
+    const pool = this.#poolOf(info)
+    if (pool !== undefined && info >= bitmapFlag) {
+      if (origin >>> 4 < pool.blockSize || (origin >>> 4) + 1 <= count + 1) {
+        this.#setBit(id, origin)
         return
       }
-    } else if (count > 1 && count < pool.blockSize) {
+    } else if (pool !== undefined && count < pool.blockSize) {
       pool.page(ref)[pool.offset(ref) + count] = origin
       this.#table.set(id, infoColumn, info + 1)
       return
@@ -75,11 +74,11 @@ export class Postings {
     const info = this.#table.get(id, infoColumn)
     const ref = this.#table.get(id, refColumn)
     const count = info & countMask
-    if (count === 1) {
+    const pool = this.#poolOf(info)
+    if (pool === undefined) {
       this.#store(id, 0, 0)
       return
     }
-    const pool = this.#pools[(info >>> classShift) & 31]!
     const page = pool.page(ref)
     const at = pool.offset(ref)
     if (info >= bitmapFlag) {
@@ -98,11 +97,11 @@ export class Postings {
     const info = this.#table.get(id, infoColumn)
     const ref = this.#table.get(id, refColumn)
     const count = info & countMask
-    if (count <= 1) {
+    const pool = this.#poolOf(info)
+    if (pool === undefined) {
       if (count === 1) yield ref
       return
     }
-    const pool = this.#pools[(info >>> classShift) & 31]!
     const page = pool.page(ref)
     const at = pool.offset(ref)
     if (info < bitmapFlag) {
@@ -121,9 +120,8 @@ export class Postings {
     const info = this.#table.get(id, infoColumn)
     const ref = this.#table.get(id, refColumn)
     const count = info & countMask
-    if (count === 0) return 0
-    if (count === 1) return maskHas(mask, ref) ? 1 : 0
-    const pool = this.#pools[(info >>> classShift) & 31]!
+    const pool = this.#poolOf(info)
+    if (pool === undefined) return count === 1 && maskHas(mask, ref) ? 1 : 0
     const page = pool.page(ref)
     const at = pool.offset(ref)
     let found = 0
@@ -153,9 +151,10 @@ export class Postings {
       }
       return picked
     }
-    const pool = this.#pools[(info >>> classShift) & 31]!
-    const page = pool.page(this.#table.get(id, refColumn))
-    const at = pool.offset(this.#table.get(id, refColumn))
+    const ref = this.#table.get(id, refColumn)
+    const pool = this.#poolOf(info)!
+    const page = pool.page(ref)
+    const at = pool.offset(ref)
     let before = 0
     for (let word = 0; word < pool.blockSize && picked.length < ranks.length; word += 1) {
       let bits = page[at + word]! & (mask[word] ?? 0)
@@ -167,6 +166,35 @@ export class Postings {
       before = end
     }
     return picked
+  }
+
+  #poolOf(info: number): BlockPool | undefined {
+    return this.#pools[((info >>> classShift) & 31) - 1]
+  }
+
+  /** Sets a bit of a bitmap, which is copied into a larger block where it is too short. */
+  #setBit(id: number, origin: number): void {
+    const info = this.#table.get(id, infoColumn)
+    let ref = this.#table.get(id, refColumn)
+    let pool = this.#poolOf(info)!
+    let page = pool.page(ref)
+    let at = pool.offset(ref)
+    if (origin >>> 4 >= pool.blockSize) {
+      const sizeClass = sizeClassFor((origin >>> 4) + 1)
+      const larger = this.#pools[sizeClass]!
+      const block = larger.allocate()
+      const target = larger.page(block)
+      const start = larger.offset(block)
+      target.fill(0, start, start + larger.blockSize)
+      target.set(page.subarray(at, at + pool.blockSize), start)
+      this.#store(id, block, (bitmapFlag | ((sizeClass + 1) << classShift) | (info & countMask)) >>> 0)
+      ref = block
+      pool = larger
+      page = target
+      at = start
+    }
+    page[at + (origin >>> 4)]! |= 1 << (origin & 15)
+    this.#table.set(id, infoColumn, this.#table.get(id, infoColumn) + 1)
   }
 
   /** Stores holders anew in the form that is smallest for them. */
@@ -188,18 +216,12 @@ export class Postings {
     } else {
       page.set(origins, at)
     }
-    this.#store(
-      id,
-      block,
-      ((asBitmap ? bitmapFlag : 0) | (sizeClass << classShift) | origins.length) >>> 0,
-    )
+    const flag = asBitmap ? bitmapFlag : 0
+    this.#store(id, block, (flag | ((sizeClass + 1) << classShift) | origins.length) >>> 0)
   }
 
   #store(id: number, ref: number, info: number): void {
-    const old = this.#table.get(id, infoColumn)
-    if ((old & countMask) > 1 || old >= bitmapFlag) {
-      this.#pools[(old >>> classShift) & 31]!.release(this.#table.get(id, refColumn))
-    }
+    this.#poolOf(this.#table.get(id, infoColumn))?.release(this.#table.get(id, refColumn))
     this.#table.set(id, refColumn, ref)
     this.#table.set(id, infoColumn, info)
   }

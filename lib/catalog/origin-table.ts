@@ -1,0 +1,121 @@
+import { type PeerId, publicKeyFromPeerId, shortIdOf } from '../core/peer-id.ts'
+import type { Checkpoint } from './checkpoint.ts'
+import { emptyIds, type IdSets } from './id-sets.ts'
+import { maxOrigins } from './postings.ts'
+import type { BucketHashes } from './set-hash.ts'
+
+/** A node in one registry, and what it offers there. */
+export interface OriginEntry {
+  readonly peerId: PeerId
+  readonly publicKey: Uint8Array
+  /** See core/peer-id. */
+  readonly shortId: string
+  /** Small number that stands for it in postings and masks. */
+  readonly index: number
+  live: boolean
+  /** Signed state of `sets`; undefined until the origin has been heard of. */
+  checkpoint: Checkpoint | undefined
+  sets: IdSets
+  /** Kept where hashing all of `sets` anew would take long. */
+  buckets: BucketHashes | undefined
+  /** `changing` while an inventory is exchanged in steps; `leaving` when it is to be forgotten after that. */
+  work: 'idle' | 'changing' | 'leaving'
+}
+
+/** The origins of one registry; this node is the first of them and always live. */
+export class OriginTable {
+  readonly self: OriginEntry
+  readonly #byPeer = new Map<PeerId, OriginEntry>()
+  readonly #byShortId = new Map<string, OriginEntry>()
+  readonly #byIndex: (OriginEntry | undefined)[] = []
+  readonly #freeIndexes: number[] = []
+  #liveMask = new Uint16Array(4)
+  #othersMask = new Uint16Array(4)
+
+  constructor(self: PeerId) {
+    this.self = this.add(self)!
+    this.setLive(this.self, true)
+  }
+
+  /** Bit masks over indexes: all live origins, and those but this node. */
+  get liveMask(): Uint16Array {
+    return this.#liveMask
+  }
+
+  get othersMask(): Uint16Array {
+    return this.#othersMask
+  }
+
+  get size(): number {
+    return this.#byPeer.size
+  }
+
+  get(peerId: PeerId): OriginEntry | undefined {
+    return this.#byPeer.get(peerId)
+  }
+
+  byShortId(shortId: string): OriginEntry | undefined {
+    return this.#byShortId.get(shortId)
+  }
+
+  at(index: number): OriginEntry {
+    const entry = this.#byIndex[index]
+    if (entry === undefined) throw new RangeError(`there is no origin ${index}`)
+    return entry
+  }
+
+  all(): Iterable<OriginEntry> {
+    return this.#byPeer.values()
+  }
+
+  /** Adds an origin that is not live yet. Undefined where no more fit. */
+  add(peerId: PeerId): OriginEntry | undefined {
+    const index = this.#freeIndexes.pop() ?? this.#byIndex.length
+    if (index >= maxOrigins) return undefined
+    const publicKey = publicKeyFromPeerId(peerId)
+    const entry: OriginEntry = {
+      peerId,
+      publicKey,
+      shortId: shortIdOf(publicKey),
+      index,
+      live: false,
+      checkpoint: undefined,
+      sets: { digests: emptyIds, tags: emptyIds },
+      buckets: undefined,
+      work: 'idle',
+    }
+    this.#byPeer.set(peerId, entry)
+    this.#byShortId.set(entry.shortId, entry)
+    this.#byIndex[index] = entry
+    return entry
+  }
+
+  /** Takes away an origin whose inventory is empty. */
+  remove(entry: OriginEntry): void {
+    this.setLive(entry, false)
+    this.#byPeer.delete(entry.peerId)
+    this.#byShortId.delete(entry.shortId)
+    this.#byIndex[entry.index] = undefined
+    this.#freeIndexes.push(entry.index)
+  }
+
+  setLive(entry: OriginEntry, live: boolean): void {
+    entry.live = live
+    const word = entry.index >>> 4
+    if (word >= this.#liveMask.length) {
+      this.#liveMask = enlarged(this.#liveMask, word)
+      this.#othersMask = enlarged(this.#othersMask, word)
+    }
+    const bit = 1 << (entry.index & 15)
+    for (const mask of entry === this.self ? [this.#liveMask] : [this.#liveMask, this.#othersMask]) {
+      if (live) mask[word]! |= bit
+      else mask[word]! &= ~bit
+    }
+  }
+}
+
+function enlarged(mask: Uint16Array, word: number): Uint16Array<ArrayBuffer> {
+  const larger = new Uint16Array(Math.max(mask.length * 2, word + 1))
+  larger.set(mask)
+  return larger
+}
