@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
-import { type FieldWriter, FieldWriter as Fields, readFields } from '../core/wire.ts'
+import { FieldWriter as Fields, type FieldWriter, readFields } from '../core/wire.ts'
 import { maxInventoryElements } from './elements.ts'
 import { hashSizeBytes } from './set-hash.ts'
 

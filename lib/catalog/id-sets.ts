@@ -1,5 +1,5 @@
 import type { KeyTable } from './key-table.ts'
-import { type BucketHashes, BucketHasher, bucketCount, bucketOf, hashSizeBytes } from './set-hash.ts'
+import { BucketHasher, type BucketHashes, bucketCount, bucketOf, hashSizeBytes } from './set-hash.ts'
 
 /**
  * An inventory as numbers of elements in the order of their keys. The arrays are never changed: an inventory that

@@ -4,8 +4,15 @@ import { bucketStart, includesId } from './id-sets.ts'
 import type { KeyTable } from './key-table.ts'
 import type { OriginEntry } from './origin-table.ts'
 import { bucketsOf, type ReplicaState } from './replica-state.ts'
-import { type BucketHashes, BucketHasher, bucketCount, bucketOf, hashSizeBytes, setHashOf } from './set-hash.ts'
-import { exchangeSets, exclusively, stepElements, type Steps } from './transition.ts'
+import {
+  BucketHasher,
+  type BucketHashes,
+  bucketCount,
+  bucketOf,
+  hashSizeBytes,
+  setHashOf,
+} from './set-hash.ts'
+import { exchangeSets, exclusively, type Steps, stepElements } from './transition.ts'
 
 /** A whole inventory, or some buckets of one, as a neighbour sent it. */
 export interface InventoryContent {
@@ -171,4 +178,3 @@ function* holdKeys(
   }
   return ids
 }
-

@@ -186,7 +186,8 @@ export class KeyTable {
     if ((this.#shardUsed[index]! + 1) * 4 <= shard.length * 3) return
     const larger = new Uint32Array(shard.length * 2)
     for (const entry of shard) {
-      if (entry !== 0) this.#place(larger, this.#hash(this.#chunk(entry - 1), this.#row(entry - 1)), entry - 1)
+      if (entry !== 0)
+        this.#place(larger, this.#hash(this.#chunk(entry - 1), this.#row(entry - 1)), entry - 1)
     }
     this.#shards[index] = larger
   }

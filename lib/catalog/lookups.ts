@@ -24,9 +24,7 @@ export function findHolders(state: ReplicaState, digest: Digest, limit: number, 
   const holders = digests.postings.countIn(id, origins.othersMask)
   if (holders === 0) return nobody
   const ranks = sampleRanks(holders, limit, rng)
-  const peers = digests.postings
-    .pick(id, origins.othersMask, ranks)
-    .map((index) => origins.at(index).peerId)
+  const peers = digests.postings.pick(id, origins.othersMask, ranks).map((index) => origins.at(index).peerId)
   return { holders, peers }
 }
 

@@ -3,7 +3,7 @@ import { type ElementChange, keySizeBytes, tagKey } from './elements.ts'
 import { allBuckets, changeIds, hashBuckets, type IdSets, includesId } from './id-sets.ts'
 import { bucketsOf, countOf, type ReplicaState } from './replica-state.ts'
 import { setHashOf } from './set-hash.ts'
-import { exchangeSets, exclusively, stepElements, type Steps } from './transition.ts'
+import { exchangeSets, exclusively, type Steps, stepElements } from './transition.ts'
 
 /** Parts of a large change of the own inventory hold at most so many elements: sorting one must stay short. */
 export const ownChangePart = 2048
