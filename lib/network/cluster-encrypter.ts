@@ -9,7 +9,7 @@ import { describeError } from '../core/errors.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import type { ChannelRole } from '../trust/channel-proof.ts'
 import { clusterHandshake, type HandshakeContext, HandshakeRefusedError } from './cluster-handshake.ts'
-import { remoteOf } from './protected-stream.ts'
+import { ProtectedStream, remoteOf } from './protected-stream.ts'
 import type { Refusals } from './refusals.ts'
 
 /** Not libp2p's `/tls/1.0.0`: a plain libp2p node finds no common protocol here. */
@@ -62,6 +62,7 @@ class ClusterEncrypter implements ConnectionEncrypter {
   ): Promise<SecuredConnection> {
     const timeout = AbortSignal.timeout(handshakeTimeoutMs)
     const signal = options?.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
+    if (stream instanceof ProtectedStream) stream.claimed = true
     const where = { remote: remoteOf(stream), direction: stream.direction }
     let secured: SecuredConnection
     try {

@@ -42,9 +42,14 @@ export function connectionProtector(options: {
       const timeout = AbortSignal.timeout(timeoutMs)
       const bounded = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
       try {
-        return connection.direction === 'outbound'
-          ? await dial(connection, credentials, bounded)
-          : await listen(connection, credentials, bounded)
+        const stream = await (connection.direction === 'outbound'
+          ? dial(connection, credentials, bounded)
+          : listen(connection, credentials, bounded))
+        stream.addEventListener('close', () => {
+          const { direction, remote, claimed } = stream
+          if (!claimed) refusals.refuse('tls', 'no-handshake', { remote, direction })
+        })
+        return stream
       } catch (error) {
         const { direction } = connection
         const reason = error instanceof PreambleError ? error.reason : 'failed'
@@ -60,7 +65,7 @@ async function dial(
   connection: MessageStream,
   credentials: Credentials,
   signal: AbortSignal,
-): Promise<MessageStream> {
+): Promise<ProtectedStream> {
   const [psk] = credentials.current().keyring
   const salt = randomBytes(preambleSaltSizeBytes)
   connection.send(makeDialerPreamble(psk, salt))
@@ -77,7 +82,7 @@ async function listen(
   connection: MessageStream,
   credentials: Credentials,
   signal: AbortSignal,
-): Promise<MessageStream> {
+): Promise<ProtectedStream> {
   const received = await readPreamble(connection, signal)
   const meant = readDialerPreamble(credentials.current().keyring, received)
   if (meant === undefined) throw new PreambleError('wrong-key', 'its first bytes fit no PSK of the keyring')
@@ -87,7 +92,7 @@ async function listen(
   return protect(connection, keys.listenerToDialer, keys.dialerToListener)
 }
 
-function protect(connection: MessageStream, sealing: StreamKey, opening: StreamKey): MessageStream {
+function protect(connection: MessageStream, sealing: StreamKey, opening: StreamKey): ProtectedStream {
   return new ProtectedStream(connection, { sealing: cipher(sealing), opening: cipher(opening) })
 }
 

@@ -12,8 +12,7 @@ import { toEndpoint, toMultiaddr } from './multiaddrs.ts'
 
 const closeTimeoutMs = 1_000
 const maxEndpointsPerDial = 8
-/** How long two connections to one peer may live side by side. */
-const duplicateGraceMs = 5_000
+const defaultDuplicateGraceMs = 5_000
 
 type DialNode = Pick<Libp2p, 'dial' | 'addEventListener' | 'removeEventListener'>
 
@@ -22,12 +21,15 @@ export class Connector implements PeerConnector {
   readonly table: ConnectionTable
   readonly #self: PeerId
   readonly #metrics: Metrics
+  readonly #duplicateGraceMs: number
   #node: DialNode | undefined
   #addressesOf: (peerId: PeerId) => readonly Endpoint[] = () => []
   #duplicateTimer: NodeJS.Timeout | undefined
 
-  constructor(options: { self: PeerId; logger: Logger; metrics: Metrics }) {
+  /** @param options.duplicateGraceMs how long two connections to one peer may live side by side */
+  constructor(options: { self: PeerId; logger: Logger; metrics: Metrics; duplicateGraceMs?: number }) {
     this.#self = options.self
+    this.#duplicateGraceMs = options.duplicateGraceMs ?? defaultDuplicateGraceMs
     this.#metrics = options.metrics
     this.table = new ConnectionTable(options.logger)
   }
@@ -147,7 +149,7 @@ export class Connector implements PeerConnector {
       closeDuplicates(this.table, this.#self)
       const left = [...this.table.peers()].some((peerId) => this.table.of(peerId).length > 1)
       if (left) this.#scheduleDuplicates()
-    }, duplicateGraceMs).unref()
+    }, this.#duplicateGraceMs).unref()
   }
 }
 

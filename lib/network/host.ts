@@ -46,6 +46,8 @@ export interface HostOptions {
   readonly rpcLimits?: Partial<RpcLimits>
   /** How long a connection may take to show the PSK. */
   readonly pskTimeoutMs?: number
+  /** How long two connections to one peer may live side by side before the older one is closed. */
+  readonly duplicateGraceMs?: number
 }
 
 /** All that nodes say to each other over TCP, behind the three gates of DESIGN §7. */
@@ -77,7 +79,13 @@ class Libp2pHost implements ClusterHost {
     this.#options = options
     this.#limits = { ...defaultInboundLimits, ...options.inboundLimits }
     this.#refusals = new Refusals({ logger, metrics, clock })
-    this.#connector = new Connector({ self: options.credentials.current().peerId, logger, metrics })
+    const { duplicateGraceMs } = options
+    this.#connector = new Connector({
+      self: options.credentials.current().peerId,
+      logger,
+      metrics,
+      ...(duplicateGraceMs === undefined ? {} : { duplicateGraceMs }),
+    })
     this.#rpc = new Rpc({ limits: { ...defaultRpcLimits, ...options.rpcLimits }, logger, metrics, clock })
     this.#bus = new Bus({ logger, metrics, clock })
     this.#limiter = new InboundLimiter({

@@ -13,6 +13,8 @@ export interface StreamCipher {
 export class ProtectedStream extends AbstractMessageStream {
   /** Address of the other side, for logs. */
   readonly remote: string
+  /** Set by the next gate; a stream that ends without it never got that far. */
+  claimed = false
   readonly #below: MessageStream
   readonly #sealing: StreamCipher
 

@@ -95,10 +95,10 @@ export class Rpc implements PeerRpc {
         maxTotalSizeBytes: options.maxAnswerSizeBytes,
         signal,
       })
+      // Sending may fail first; a failed half-close tells less than the answer, or its absence.
+      answer.catch(() => {})
       stream.send(encodeFrame(frame))
-      stream.close({ signal }).catch(() => {
-        // The answer, or its absence, tells more than a failed half-close.
-      })
+      stream.close({ signal }).catch(() => {})
       return await answer
     } catch (error) {
       stream?.abort(error instanceof Error ? error : new Error(String(error)))

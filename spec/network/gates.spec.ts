@@ -95,6 +95,16 @@ test('random bytes get no answer', async (t) => {
   assert.equal(await b.host.connect(a.endpoint, 5_000), a.peerId)
 })
 
+test('who knows the PSK but speaks no TLS is cut off at the second gate', async (t) => {
+  const [a] = await pair(t)
+  const raw = dialRaw(t, a)
+  raw.socket.write(makeDialerPreamble(a.credentials.keyring[0], randomBytes(16)))
+  await eventually(() => raw.received() > 0)
+  raw.socket.write(randomBytes(5_000))
+  await eventually(raw.ended)
+  await eventually(() => a.recorder.counted('starling_p2p_refused_total', { gate: 'tls' }) === 1)
+})
+
 test('a certificate of another CA is refused at the third gate, and its owner is told', async (t) => {
   const authority = await makeTestAuthority()
   const other = { ...(await makeTestAuthority()), keyring: authority.keyring }

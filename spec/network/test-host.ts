@@ -115,7 +115,7 @@ export interface TestHost {
 }
 
 export type TestHostOptions = Partial<
-  Pick<HostOptions, 'inboundLimits' | 'rpcLimits' | 'listen' | 'pskTimeoutMs'>
+  Pick<HostOptions, 'inboundLimits' | 'rpcLimits' | 'listen' | 'pskTimeoutMs' | 'duplicateGraceMs'>
 > & { attestations?: MemoryAttestations }
 
 /** A started host, stopped when the test ends. */
