@@ -48,7 +48,7 @@ export const defaultRegistryLimits: RegistryLimits = {
   lookupTimeoutMs: 2000,
   storeTimeoutMs: 10_000,
   clientTimeoutMs: 300_000,
-  maxReads: 1,
+  maxReads: 3,
   maxPeerConnections: 256,
   maxPipelined: 16,
 }
@@ -71,7 +71,12 @@ export type ToWorker =
 /** Worker → main thread. */
 export type FromWorker =
   | { readonly type: 'listening'; readonly addresses: readonly Endpoint[] }
-  | { readonly type: 'failed'; readonly code: string | undefined; readonly message: string }
+  | {
+      readonly type: 'failed'
+      readonly code: string | undefined
+      readonly message: string
+      readonly hint: string | undefined
+    }
   | {
       readonly type: 'log'
       readonly level: 'debug' | 'info' | 'warn' | 'error'

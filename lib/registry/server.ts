@@ -1,14 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server, type ServerOptions } from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { StarlingError, systemErrorCode } from '../core/errors.ts'
-import { type Endpoint, formatEndpoint } from '../core/peer.ts'
-import type { Logger, Metrics } from '../core/ports.ts'
+import { systemErrorCode } from '../core/errors.ts'
+import type { Endpoint } from '../core/peer.ts'
+import type { Clock, Logger, Metrics } from '../core/ports.ts'
+import { bindAddress, needsIpv6Only } from './bind-address.ts'
 import { ClientIdentities, type ClientVerdict } from './client-identity.ts'
 import { lingeringEnd } from './lingering-end.ts'
 import type { RegistryCredentials, RegistryLimits } from './messages.ts'
-import { errorBody, type OciFailure } from './oci-error.ts'
+import { errorBody } from './oci-error.ts'
 
 export type RequestListener = (
   request: IncomingMessage,
@@ -20,7 +21,7 @@ export interface RegistryServerOptions {
   readonly credentials: RegistryCredentials
   readonly limits: RegistryLimits
   readonly onRequest: RequestListener
-  readonly now: () => number
+  readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
 }
@@ -29,6 +30,8 @@ const maxHeaderSizeBytes = 16_384
 const headersTimeoutMs = 10_000
 const requestTimeoutMs = 30_000
 const keepAliveTimeoutMs = 60_000
+/** What strangers do must not fill the log; the metric counts all of it. */
+const refusalLogIntervalMs = 1000
 const maxRequestsPerConnection = 10_000
 /** Body of a request that nobody reads; beyond it the connection is given up. */
 const maxIgnoredBodySizeBytes = 2 ** 20
@@ -40,11 +43,12 @@ export class RegistryServer {
   readonly #servers: Server[] = []
   readonly #waiting = new WeakMap<Socket, { count: number; last: Promise<void> }>()
   #credentials: RegistryCredentials
+  #refusalLoggedMs = Number.NEGATIVE_INFINITY
 
   constructor(options: RegistryServerOptions) {
     this.#options = options
     this.#credentials = options.credentials
-    this.#identities = new ClientIdentities(options.credentials.clientCaPem, options.now)
+    this.#identities = new ClientIdentities(options.credentials.clientCaPem, () => options.clock.wallMs())
   }
 
   /** Binds all addresses, or none. @throws StarlingError PORT_IN_USE */
@@ -54,7 +58,9 @@ export class RegistryServer {
       for (const endpoint of endpoints) {
         const server = this.#createServer()
         this.#servers.push(server)
-        bound.push(await bind(server, endpoint, { ...options, ipv6Only: needsIpv6Only(endpoint, endpoints) }))
+        bound.push(
+          await bindAddress(server, endpoint, { ...options, ipv6Only: needsIpv6Only(endpoint, endpoints) }),
+        )
       }
       return bound
     } catch (error) {
@@ -111,9 +117,11 @@ export class RegistryServer {
   }
 
   #handshakeFailed(error: Error, socket: TLSSocket): void {
-    const { log, metrics } = this.#options
+    const { clock, log, metrics } = this.#options
     const reason = handshakeReason(error)
     metrics.count('starling_registry_handshakes_refused_total', { reason })
+    if (clock.monotonicMs() - this.#refusalLoggedMs < refusalLogIntervalMs) return
+    this.#refusalLoggedMs = clock.monotonicMs()
     log.warn({ remote: socket.remoteAddress, reason, error: error.message }, 'a client was refused by TLS')
   }
 
@@ -193,54 +201,3 @@ function handshakeReason(error: Error): string {
   if (code.startsWith('ERR_SSL_')) return 'protocol'
   return 'certificate'
 }
-
-/** `::` takes IPv4 too unless told otherwise, and would collide with `0.0.0.0` on the same port. */
-function needsIpv6Only(endpoint: Endpoint, all: readonly Endpoint[]): boolean {
-  return (
-    endpoint.host.includes(':') &&
-    all.some((other) => !other.host.includes(':') && other.port === endpoint.port)
-  )
-}
-
-/** Binds a server of any kind. @throws StarlingError PORT_IN_USE */
-export function bind(
-  server: { listen: Server['listen']; once: Server['once']; off: Server['off']; address: Server['address'] },
-  endpoint: Endpoint,
-  options: { reusePort: boolean; ipv6Only: boolean },
-): Promise<Endpoint> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error): void => reject(listenError(error, endpoint))
-    server.once('error', fail)
-    server.listen({ host: endpoint.host, port: endpoint.port, exclusive: true, ...options }, () => {
-      server.off('error', fail)
-      const address = server.address() as AddressInfo
-      resolve({ host: address.address, port: address.port })
-    })
-  })
-}
-
-function listenError(error: Error, endpoint: Endpoint): Error {
-  const place = formatEndpoint(endpoint)
-  const code = systemErrorCode(error)
-  if (code === 'EADDRINUSE') {
-    const kubernetes = endpoint.port === 6443 ? ' (a Kubernetes API server also uses 6443)' : ''
-    return new StarlingError(
-      'PORT_IN_USE',
-      `port ${endpoint.port} of ${place} is already taken${kubernetes}`,
-      {
-        hint: 'stop what listens there, or set registry.listen to another address or port',
-        cause: error,
-      },
-    )
-  }
-  if (code === 'EADDRNOTAVAIL' || code === 'EACCES') {
-    const why = code === 'EACCES' ? 'needs more rights' : 'is not an address of this machine'
-    return new StarlingError('CONFIG_INVALID', `cannot listen on ${place}: it ${why}`, {
-      hint: 'set registry.listen to another address or port',
-      cause: error,
-    })
-  }
-  return error
-}
-
-export type { OciFailure }

@@ -1,0 +1,95 @@
+import type { BlobReader } from '../core/content-store.ts'
+import type { RegistryControl } from '../core/lookup.ts'
+import type { Endpoint } from '../core/peer.ts'
+import type { Clock, Logger, Metrics } from '../core/ports.ts'
+import { BufferPool } from './buffer-pool.ts'
+import type { RegistryServices } from './exchange.ts'
+import { RegistryHandler } from './handler.ts'
+import { LocalStore } from './local-store.ts'
+import type { RegistryCredentials, RegistryLimits } from './messages.ts'
+import { PeerClient } from './peer-client.ts'
+import { RegistryServer } from './server.ts'
+import { VerifiedCache } from './verified-cache.ts'
+
+export interface DataPlaneOptions {
+  readonly credentials: RegistryCredentials
+  readonly limits: RegistryLimits
+  readonly reader: BlobReader
+  readonly control: RegistryControl
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+const bufferSizeBytes = 256 * 2 ** 10
+const maxIdleBuffers = 8
+/** After transfers were cut short their connections get this long to end cleanly. */
+const cutShortMs = 2000
+
+/** The registry API of one thread: listeners, handler, local store and the way to peers. */
+export class DataPlane {
+  readonly #server: RegistryServer
+  readonly #handler: RegistryHandler
+  readonly #services: RegistryServices
+
+  constructor(options: DataPlaneOptions) {
+    const { credentials, limits, reader, control, clock, log, metrics } = options
+    const peers = new PeerClient(credentials, limits, clock)
+    this.#services = {
+      control,
+      store: new LocalStore(reader, limits),
+      peers,
+      cache: new VerifiedCache(),
+      pool: new BufferPool(bufferSizeBytes, maxIdleBuffers),
+      limits,
+      now: () => clock.monotonicMs(),
+    }
+    const handler = new RegistryHandler(this.#services, log)
+    this.#handler = handler
+    this.#server = new RegistryServer({
+      credentials,
+      limits,
+      clock,
+      log,
+      metrics,
+      onRequest: (request, response, client) => handler.handle(request, response, client),
+    })
+  }
+
+  /** @throws StarlingError PORT_IN_USE */
+  listen(endpoints: readonly Endpoint[], options: { reusePort: boolean }): Promise<Endpoint[]> {
+    return this.#server.listen(endpoints, options)
+  }
+
+  setCredentials(credentials: RegistryCredentials): void {
+    this.#server.setCredentials(credentials)
+    this.#services.peers.setCredentials(credentials)
+  }
+
+  setReader(reader: BlobReader): void {
+    this.#services.store.setReader(reader)
+  }
+
+  /** Accepts nothing new; what is under way gets `graceMs`, then ends early by FIN. */
+  async stop(graceMs: number): Promise<void> {
+    this.#handler.beginStop()
+    this.#server.stopListening()
+    if (!(await settles(this.#handler.idle(), graceMs))) {
+      this.#handler.cutShort()
+      await settles(this.#handler.idle(), cutShortMs)
+    }
+    this.#server.closeAll()
+    this.#services.peers.close()
+    this.#services.store.close()
+  }
+}
+
+function settles(work: Promise<void>, timeoutMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), timeoutMs)
+    void work.then(() => {
+      clearTimeout(timer)
+      resolve(true)
+    })
+  })
+}

@@ -1,0 +1,121 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
+import type { Digest } from '../core/digest.ts'
+import type { LookupAnswer, LookupTarget, RegistryControl, RequestSource } from '../core/lookup.ts'
+import type { BufferPool } from './buffer-pool.ts'
+import type { ClientResponse } from './client-response.ts'
+import { etagOf } from './conditional.ts'
+import type { LocalStore } from './local-store.ts'
+import type { RegistryLimits } from './messages.ts'
+import { errorBody, type MissSubject, missFailure, type OciFailure, reasonHeader } from './oci-error.ts'
+import type { PeerClient } from './peer-client.ts'
+import type { RegistryRequest } from './request.ts'
+import type { VerifiedCache } from './verified-cache.ts'
+
+/** What all requests of a worker share. */
+export interface RegistryServices {
+  readonly control: RegistryControl
+  readonly store: LocalStore
+  readonly peers: PeerClient
+  readonly cache: VerifiedCache
+  readonly pool: BufferPool
+  readonly limits: RegistryLimits
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
+export type Found = Extract<LookupAnswer, { found: true }>
+
+const commonHeaders = { 'docker-distribution-api-version': 'registry/2.0' } as const
+
+/** One request and its answer, and what will be told of it in the log. */
+export class Exchange {
+  readonly request: RegistryRequest
+  readonly headers: IncomingHttpHeaders
+  readonly out: ClientResponse
+  source: RequestSource = 'none'
+  reason = ''
+  registry: string | undefined
+  peers: readonly string[] = []
+
+  constructor(request: RegistryRequest, headers: IncomingHttpHeaders, out: ClientResponse) {
+    this.request = request
+    this.headers = headers
+    this.out = out
+    this.registry = request.registry
+  }
+
+  /** What is asked for; undefined where there is none, and the client was told why. */
+  async lookup(
+    services: RegistryServices,
+    target: LookupTarget,
+    subject: MissSubject,
+  ): Promise<Found | undefined> {
+    const { registry, fromPeer } = this.request
+    const answer = await services.control.lookup({ registry, target, fromPeer })
+    this.registry = answer.registry
+    if (answer.found) return answer
+    this.fail(missFailure(answer.miss, answer.detail, subject, answer.registry))
+    return undefined
+  }
+
+  /** Where the work was broken off the failure has that for its reason. */
+  fail(failure: OciFailure): void {
+    const { signal } = this.out
+    const answer: OciFailure = signal.aborted
+      ? { status: 503, code: 'UNAVAILABLE', message: brokenOff(signal) }
+      : failure
+    this.reason = answer.message
+    sendFailure(this.out, answer, this.request.head)
+  }
+
+  /** The head of an answer that has content, or a part of it. */
+  contentHead(digest: Digest, mediaType: string, length: number, more: OutgoingHttpHeaders = {}): void {
+    this.out.head(
+      more['content-range'] === undefined ? 200 : 206,
+      { ...contentHeaders(digest), 'content-type': mediaType, 'content-length': length, ...more },
+      this.request.head ? 0 : length,
+    )
+  }
+
+  notModified(digest: Digest): void {
+    this.reason = 'the client has it already'
+    this.source = 'memory'
+    this.out.head(304, contentHeaders(digest), 0)
+    this.out.finish()
+  }
+
+  json(value: unknown, more: OutgoingHttpHeaders = {}): void {
+    const body = Buffer.from(JSON.stringify(value))
+    this.out.head(
+      200,
+      { ...commonHeaders, 'content-type': 'application/json', 'content-length': body.length, ...more },
+      this.request.head ? 0 : body.length,
+    )
+    if (!this.request.head) this.out.write(body)
+    this.out.finish()
+  }
+}
+
+/** Why a request was broken off. */
+export function brokenOff(signal: AbortSignal): string {
+  return signal.reason === 'shutdown' ? 'this node is shutting down' : 'the client went away'
+}
+
+function contentHeaders(digest: Digest): OutgoingHttpHeaders {
+  return { ...commonHeaders, 'docker-content-digest': digest, etag: etagOf(digest) }
+}
+
+/** An error answer. To HEAD the message goes as a header, because there is no body. */
+export function sendFailure(out: ClientResponse, failure: OciFailure, headOnly: boolean): void {
+  const body = Buffer.from(errorBody(failure))
+  const headers = {
+    ...commonHeaders,
+    ...failure.headers,
+    'content-type': 'application/json',
+    'content-length': body.length,
+    'starling-reason': reasonHeader(failure.message),
+  }
+  out.head(failure.status, headers, headOnly ? 0 : body.length)
+  if (!headOnly) out.write(body)
+  out.finish()
+}

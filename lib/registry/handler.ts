@@ -1,0 +1,116 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { describeError } from '../core/errors.ts'
+import type { Logger } from '../core/ports.ts'
+import type { ClientVerdict } from './client-identity.ts'
+import { ClientResponse } from './client-response.ts'
+import { Exchange, type RegistryServices, sendFailure } from './exchange.ts'
+import type { OciFailure } from './oci-error.ts'
+import { parseRequest, type RegistryRequest } from './request.ts'
+import { serveBlob } from './serve-blob.ts'
+import { serveList } from './serve-list.ts'
+import { serveManifest } from './serve-manifest.ts'
+
+const maxReportedPathLength = 300
+
+/** Answers the requests of a worker and reports each of them once. */
+export class RegistryHandler {
+  readonly #services: RegistryServices
+  readonly #log: Logger
+  readonly #active = new Set<ClientResponse>()
+  #onIdle: (() => void) | undefined
+  #stopping = false
+
+  constructor(services: RegistryServices, log: Logger) {
+    this.#services = services
+    this.#log = log
+  }
+
+  /** Never rejects. */
+  async handle(request: IncomingMessage, response: ServerResponse, client: ClientVerdict): Promise<void> {
+    const startedMs = this.#services.now()
+    const out = new ClientResponse(response, this.#services.limits.clientTimeoutMs)
+    this.#active.add(out)
+    const parsed = parseRequest(request.method ?? '', request.url ?? '', request.headers)
+    const exchange =
+      client.ok && 'value' in parsed ? new Exchange(parsed.value, request.headers, out) : undefined
+    let refusal: OciFailure | undefined
+    if (!client.ok) refusal = refusedClient(client.reason)
+    else if ('failure' in parsed) refusal = parsed.failure
+    response.once('close', () => {
+      this.#active.delete(out)
+      if (this.#active.size === 0) this.#onIdle?.()
+      this.#services.control.requested({
+        method: (request.method ?? '').slice(0, 20),
+        path: (request.url ?? '').slice(0, maxReportedPathLength),
+        registry: exchange?.registry,
+        status: out.status,
+        source: exchange?.source ?? 'none',
+        reason: exchange?.reason ?? refusal?.message ?? '',
+        peers: exchange?.peers ?? [],
+        bytes: out.sentBytes,
+        durationMs: this.#services.now() - startedMs,
+        incomplete: out.headSent && !response.writableFinished,
+        fromPeer: exchange?.request.fromPeer ?? false,
+        client: client.ok ? client.name : undefined,
+      })
+    })
+    const headOnly = request.method === 'HEAD'
+    if (refusal !== undefined || exchange === undefined) {
+      sendFailure(out, refusal ?? refusedClient(''), headOnly)
+      return
+    }
+    if (this.#stopping) response.setHeader('connection', 'close')
+    try {
+      await this.#route(exchange, exchange.request)
+    } catch (error) {
+      this.#failed(exchange, error)
+    }
+  }
+
+  /** Resolves when no request is left. */
+  idle(): Promise<void> {
+    if (this.#active.size === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onIdle = resolve
+    })
+  }
+
+  /** Answers from now on close their connections. */
+  beginStop(): void {
+    this.#stopping = true
+  }
+
+  /** What is under way ends early. */
+  cutShort(): void {
+    for (const out of this.#active) out.shutDown()
+  }
+
+  async #route(exchange: Exchange, { route }: RegistryRequest): Promise<void> {
+    switch (route.kind) {
+      case 'base':
+        exchange.source = 'memory'
+        exchange.reason = 'the registry API is here'
+        exchange.json({})
+        return
+      case 'catalog':
+        return serveList(exchange, this.#services, undefined, route.page)
+      case 'tags':
+        return serveList(exchange, this.#services, route.name, route.page)
+      case 'manifest':
+        return serveManifest(exchange, this.#services, route)
+      case 'blob':
+        return serveBlob(exchange, this.#services, route.name, route.digest)
+    }
+  }
+
+  #failed(exchange: Exchange, error: unknown): void {
+    const message = describeError(error)
+    this.#log.error({ error: message, path: exchange.request.route.kind }, 'a request failed')
+    if (exchange.out.headSent) exchange.out.finish()
+    else exchange.fail({ status: 503, code: 'UNAVAILABLE', message })
+  }
+}
+
+function refusedClient(reason: string): OciFailure {
+  return { status: 403, code: 'DENIED', message: reason, headers: { connection: 'close' } }
+}

@@ -1,0 +1,137 @@
+import type { BlobHandle, BlobReader } from '../core/content-store.ts'
+import type { Digest } from '../core/digest.ts'
+import { StarlingError } from '../core/errors.ts'
+import { Gate } from './gate.ts'
+
+export interface LocalStoreLimits {
+  /** Reads and opens at once. */
+  readonly maxReads: number
+  /** @throws StarlingError STORE_UNAVAILABLE when one takes longer */
+  readonly storeTimeoutMs: number
+}
+
+/** Counts who uses a reader, so that a replaced one is closed when the last of its blobs is. */
+interface ReaderUse {
+  readonly reader: BlobReader
+  users: number
+  retired: boolean
+}
+
+/**
+ * The content of this machine, with bounds: few reads at once, because libuv's thread pool is one for the whole process,
+ * and none that waits for ever, because the folder may be on a disk that hangs.
+ */
+export class LocalStore {
+  readonly #limits: LocalStoreLimits
+  readonly #gate: Gate
+  #current: ReaderUse
+
+  constructor(reader: BlobReader, limits: LocalStoreLimits) {
+    this.#limits = limits
+    this.#gate = new Gate(limits.maxReads)
+    this.#current = { reader, users: 0, retired: false }
+  }
+
+  /** Blobs that are open stay open. */
+  setReader(reader: BlobReader): void {
+    const old = this.#current
+    this.#current = { reader, users: 0, retired: false }
+    this.#retire(old)
+  }
+
+  close(): void {
+    this.#retire(this.#current)
+  }
+
+  /** Undefined where the blob is not there. @throws StarlingError STORE_UNAVAILABLE */
+  async open(digest: Digest): Promise<LocalBlob | undefined> {
+    const use = this.#current
+    use.users++
+    try {
+      const opening = this.#gate.run(() => use.reader.open(digest))
+      const handle = await this.#bounded(opening, (late) => void late?.close().catch(() => {}))
+      if (handle === undefined) {
+        this.#leave(use)
+        return undefined
+      }
+      return new LocalBlob(handle, {
+        read: (target, offset) => this.#bounded(this.#gate.run(() => handle.read(target, offset))),
+        onClose: () => this.#leave(use),
+      })
+    } catch (error) {
+      this.#leave(use)
+      throw error
+    }
+  }
+
+  #retire(use: ReaderUse): void {
+    use.retired = true
+    if (use.users === 0) void use.reader.close().catch(() => {})
+  }
+
+  #leave(use: ReaderUse): void {
+    use.users--
+    if (use.retired && use.users === 0) void use.reader.close().catch(() => {})
+  }
+
+  #bounded<T>(work: Promise<T>, onLate: (value: T) => void = () => {}): Promise<T> {
+    const { storeTimeoutMs } = this.#limits
+    return new Promise((resolve, reject) => {
+      let late = false
+      const timer = setTimeout(() => {
+        late = true
+        reject(
+          new StarlingError('STORE_UNAVAILABLE', `the content store gave nothing for ${storeTimeoutMs} ms`),
+        )
+      }, storeTimeoutMs)
+      work.then(
+        (value) => {
+          clearTimeout(timer)
+          if (late) onLate(value)
+          else resolve(value)
+        },
+        (error: unknown) => {
+          clearTimeout(timer)
+          reject(error as Error)
+        },
+      )
+    })
+  }
+}
+
+/** A blob of the local store that is open. */
+export class LocalBlob {
+  readonly sizeBytes: number
+  readonly #handle: BlobHandle
+  readonly #hooks: { read: BlobHandle['read']; onClose: () => void }
+  #closed = false
+
+  constructor(handle: BlobHandle, hooks: { read: BlobHandle['read']; onClose: () => void }) {
+    this.sizeBytes = handle.sizeBytes
+    this.#handle = handle
+    this.#hooks = hooks
+  }
+
+  /** @throws StarlingError STORE_UNAVAILABLE when it takes too long: the target must not be used again then */
+  read(target: Uint8Array, offset: number): Promise<number> {
+    return this.#hooks.read(target, offset)
+  }
+
+  /** All of it. Undefined where it is shorter than it was. */
+  async readAll(): Promise<Uint8Array | undefined> {
+    const bytes = new Uint8Array(this.sizeBytes)
+    for (let offset = 0; offset < bytes.length; ) {
+      const count = await this.read(bytes.subarray(offset), offset)
+      if (count === 0) return undefined
+      offset += count
+    }
+    return bytes
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    void this.#handle.close().catch(() => {})
+    this.#hooks.onClose()
+  }
+}

@@ -1,0 +1,221 @@
+import { createHash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { Agent, type RequestOptions, request as startRequest } from 'node:https'
+import { isIP, type Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { describeError, systemErrorCode } from '../core/errors.ts'
+import type { CandidatePeer } from '../core/lookup.ts'
+import type { Clock } from '../core/ports.ts'
+import type { RegistryCredentials, RegistryLimits } from './messages.ts'
+import { hopHeader } from './request.ts'
+
+export interface PeerRequest {
+  readonly peer: CandidatePeer
+  readonly method: 'GET' | 'HEAD'
+  /** Path and query. */
+  readonly path: string
+  /** Value of the `Range` header. */
+  readonly range: string | undefined
+  /** Ends the request and its body. */
+  readonly signal: AbortSignal
+}
+
+export type PeerFailure = 'unreachable' | 'refused' | 'stalled' | 'broken' | 'cancelled'
+
+export type PeerAnswer =
+  | { readonly ok: true; readonly message: IncomingMessage }
+  | { readonly ok: false; readonly outcome: PeerFailure; readonly reason: string }
+
+type PeerLimits = Pick<RegistryLimits, 'connectTimeoutMs' | 'firstByteTimeoutMs' | 'maxPeerConnections'>
+
+const maxConnectionsPerPeer = 64
+const maxIdlePerPeer = 4
+const idleTimeoutMs = 30_000
+const maxCachedSessions = 256
+/** Kept connections that a peer closed a moment ago look usable until they are used. */
+const maxStaleRetries = 4
+const maxHeaderSizeBytes = 16_384
+
+interface PeerRequestOptions extends RequestOptions {
+  readonly peerKey: string
+}
+
+/** Connections and TLS sessions belong to a peer with its certificate key, whatever address they go to. */
+class PeerAgent extends Agent {
+  override getName(options?: RequestOptions): string {
+    return (options as PeerRequestOptions | undefined)?.peerKey ?? ''
+  }
+}
+
+/**
+ * Asks other nodes' registries over mutual TLS, on kept connections. A peer is known by its certificate: signed by the server
+ * CA, for its node name, with the key whose hash stands in its signed record.
+ */
+export class PeerClient {
+  readonly #limits: PeerLimits
+  readonly #clock: Clock
+  readonly #checked = new WeakMap<Socket, string>()
+  #agent: PeerAgent
+
+  constructor(credentials: RegistryCredentials, limits: PeerLimits, clock: Clock) {
+    this.#limits = limits
+    this.#clock = clock
+    this.#agent = makeAgent(credentials, limits)
+  }
+
+  /** Requests under way go on with the old credentials; their connections are not kept. */
+  setCredentials(credentials: RegistryCredentials): void {
+    retire(this.#agent)
+    this.#agent = makeAgent(credentials, this.#limits)
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  /** Resolves with the head of the answer, its body unread; tries the addresses in turn while none connects. */
+  async open(request: PeerRequest): Promise<PeerAnswer> {
+    let answer: PeerAnswer = { ok: false, outcome: 'unreachable', reason: 'its record has no address' }
+    for (const address of request.peer.addresses) {
+      answer = await this.#openAt(request, address)
+      if (answer.ok || answer.outcome !== 'unreachable') break
+    }
+    return answer
+  }
+
+  async #openAt(request: PeerRequest, address: string): Promise<PeerAnswer> {
+    for (let retries = 0; ; retries++) {
+      const attempt = await this.#attempt(request, address)
+      if (attempt !== 'stale') return attempt
+      if (retries === maxStaleRetries) {
+        return { ok: false, outcome: 'broken', reason: 'it keeps closing its connections' }
+      }
+    }
+  }
+
+  #attempt(request: PeerRequest, address: string): Promise<PeerAnswer | 'stale'> {
+    const { peer, signal } = request
+    if (signal.aborted) {
+      return Promise.resolve({ ok: false, outcome: 'cancelled', reason: 'the request was cancelled' })
+    }
+    return new Promise((resolve) => {
+      const options: PeerRequestOptions = {
+        agent: this.#agent,
+        host: address,
+        port: peer.registryPort,
+        method: request.method,
+        path: request.path,
+        headers: { [hopHeader]: '1', ...(request.range === undefined ? {} : { range: request.range }) },
+        servername: isIP(peer.name) === 0 ? peer.name : '',
+        // The whole identity is checked below, on resumed sessions and kept connections too.
+        checkServerIdentity: () => undefined,
+        maxHeaderSize: maxHeaderSizeBytes,
+        peerKey: `${peer.peerId} ${peer.certificateKeyHash} ${peer.name}`,
+      }
+      const outgoing = startRequest(options)
+      let phase: 'queued' | 'connecting' | 'waiting' | 'done' = 'queued'
+      let timer: NodeJS.Timeout
+
+      const settle = (answer: PeerAnswer | 'stale'): void => {
+        if (phase === 'done') return
+        phase = 'done'
+        clearTimeout(timer)
+        if (answer === 'stale' || !answer.ok) {
+          signal.removeEventListener('abort', cancel)
+          outgoing.destroy()
+        }
+        resolve(answer)
+      }
+      const fail = (outcome: PeerFailure, reason: string): void => settle({ ok: false, outcome, reason })
+      const cancel = (): void => {
+        fail('cancelled', 'the request was cancelled')
+        outgoing.destroy()
+      }
+      const within = (timeoutMs: number, outcome: PeerFailure, reason: string): void => {
+        clearTimeout(timer)
+        timer = setTimeout(() => fail(outcome, reason), timeoutMs)
+      }
+      const connected = (socket: Socket): void => {
+        const problem = this.#identityProblem(socket as TLSSocket, peer)
+        if (problem !== undefined) {
+          fail('refused', problem)
+          return
+        }
+        phase = 'waiting'
+        const { firstByteTimeoutMs } = this.#limits
+        within(firstByteTimeoutMs, 'stalled', `no answer within ${firstByteTimeoutMs} ms`)
+      }
+
+      signal.addEventListener('abort', cancel, { once: true })
+      const { connectTimeoutMs } = this.#limits
+      within(connectTimeoutMs, 'cancelled', 'all connections to it are busy')
+      outgoing.on('socket', (socket) => {
+        if (outgoing.reusedSocket) {
+          connected(socket)
+          return
+        }
+        phase = 'connecting'
+        within(connectTimeoutMs, 'unreachable', `no connection within ${connectTimeoutMs} ms`)
+        socket.once('secureConnect', () => connected(socket))
+      })
+      outgoing.on('response', (message) => {
+        message.once('close', () => signal.removeEventListener('abort', cancel))
+        settle({ ok: true, message })
+      })
+      outgoing.on('error', (error) => {
+        if (outgoing.reusedSocket && isStale(error)) settle('stale')
+        else if (phase === 'waiting') fail('broken', `it closed the connection: ${describeError(error)}`)
+        else fail(isTlsProblem(error) ? 'refused' : 'unreachable', describeError(error))
+      })
+      outgoing.end()
+    })
+  }
+
+  #identityProblem(socket: TLSSocket, peer: CandidatePeer): string | undefined {
+    const expected = `${peer.name} ${peer.certificateKeyHash}`
+    if (this.#checked.get(socket) === expected) return undefined
+    const certificate = socket.getPeerX509Certificate()
+    if (certificate === undefined) return 'it showed no certificate'
+    if (certificate.checkHost(peer.name, { subject: 'never', wildcards: false }) === undefined) {
+      return `its certificate is not one of the node ${peer.name}`
+    }
+    const key = certificate.publicKey.export({ type: 'spki', format: 'der' })
+    const keyHash = createHash('sha256').update(key).digest('hex')
+    if (keyHash !== peer.certificateKeyHash) return 'its certificate has another key than its record says'
+    if (this.#clock.wallMs() > certificate.validToDate.getTime()) return 'its certificate is expired'
+    this.#checked.set(socket, expected)
+    return undefined
+  }
+}
+
+function makeAgent(credentials: RegistryCredentials, limits: PeerLimits): PeerAgent {
+  return new PeerAgent({
+    ca: credentials.serverCaPem,
+    cert: credentials.client.certPem,
+    key: credentials.client.keyPem,
+    minVersion: 'TLSv1.2',
+    keepAlive: true,
+    scheduling: 'lifo',
+    maxSockets: maxConnectionsPerPeer,
+    maxTotalSockets: limits.maxPeerConnections,
+    maxFreeSockets: maxIdlePerPeer,
+    maxCachedSessions,
+    timeout: idleTimeoutMs,
+  })
+}
+
+/** Ends the idle connections of an agent, and the others as soon as they are idle. */
+function retire(agent: Agent): void {
+  agent.maxFreeSockets = 0
+  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+}
+
+function isStale(error: Error): boolean {
+  return ['ECONNRESET', 'EPIPE'].includes(systemErrorCode(error) ?? '')
+}
+
+/** The peer was reached, but the two could not agree on each other's certificates. */
+function isTlsProblem(error: Error): boolean {
+  const code = systemErrorCode(error) ?? ''
+  return !/^(E[A-Z]+)$/.test(code) || code === 'EPROTO'
+}

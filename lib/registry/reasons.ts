@@ -1,0 +1,43 @@
+import type { Found } from './exchange.ts'
+import type { OciFailure } from './oci-error.ts'
+import type { TransferAttempt } from './transfer-attempt.ts'
+
+const maxNamed = 5
+
+/** Names of the peers that gave bytes, in order. */
+export function giverNames(attempts: readonly TransferAttempt[]): string[] {
+  return attempts
+    .filter(({ bytes, outcome }) => bytes > 0 || outcome === 'complete')
+    .map(({ peer }) => peer.name)
+}
+
+/** `from node-2 (1 of 3 holders)`, and who was tried in vain. */
+export function fromPeersReason(found: Found, attempts: readonly TransferAttempt[]): string {
+  const givers = giverNames(attempts)
+  const failed = attempts.filter(({ outcome }) => outcome !== 'complete')
+  const from = givers.length === 0 ? 'from nobody' : `from ${givers.join(', ')}`
+  const of = `(${givers.length} of ${found.holders} ${found.holders === 1 ? 'holder' : 'holders'})`
+  return failed.length === 0 ? `${from} ${of}` : `${from} ${of}; failed: ${list(failed)}`
+}
+
+/** The answer where there are holders, but none gave the content. */
+export function nobodyGaveIt(
+  found: Found,
+  attempts: readonly TransferAttempt[],
+  code: OciFailure['code'],
+): OciFailure {
+  const what = `${found.digest} of ${found.registry}`
+  const message =
+    attempts.length === 0
+      ? `this node has lost ${what}, and no other live node of the cluster holds it`
+      : attempts.length === 1
+        ? `the node that was asked for ${what} did not give it: ${list(attempts)}`
+        : `none of the ${attempts.length} nodes that were asked for ${what} gave it: ${list(attempts)}`
+  return { status: 404, code, message, detail: { reason: 'holders-failed', registry: found.registry } }
+}
+
+function list(attempts: readonly TransferAttempt[]): string {
+  const named = attempts.slice(0, maxNamed).map((attempt) => attempt.describe())
+  const more = attempts.length - named.length
+  return more > 0 ? `${named.join(', ')} and ${more} more` : named.join(', ')
+}

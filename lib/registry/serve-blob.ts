@@ -1,0 +1,202 @@
+import { type ByteRange, contentRange, parseRangeHeader, rangeLength } from '../core/byte-range.ts'
+import type { Digest } from '../core/digest.ts'
+import { mediaTypes } from '../core/media-types.ts'
+import { type WantedBytes, wholeBody } from '../selection/transfer-plan.ts'
+import { applicableRange, isUnchanged, wantedBytes } from './conditional.ts'
+import { brokenOff, type Exchange, type Found, type RegistryServices } from './exchange.ts'
+import { sendLocalBlob } from './local-blob.ts'
+import type { LocalBlob } from './local-store.ts'
+import { askPeersForSize } from './peer-head.ts'
+import { fromPeersReason, giverNames, nobodyGaveIt } from './reasons.ts'
+import { openLocal, peerPath } from './sources.ts'
+import { type BodySink, runTransfer } from './transfer.ts'
+
+const acceptRanges = { 'accept-ranges': 'bytes' } as const
+
+/** `GET|HEAD /v2/<name>/blobs/<digest>` (OCI distribution specification, "Pulling blobs"). */
+export async function serveBlob(
+  exchange: Exchange,
+  services: RegistryServices,
+  name: string,
+  digest: Digest,
+): Promise<void> {
+  const found = await exchange.lookup(services, { kind: 'digest', repository: name, digest }, 'blob')
+  if (found === undefined) return
+  if (isUnchanged(exchange.headers['if-none-match'], digest)) {
+    exchange.notModified(digest)
+    return
+  }
+  if (exchange.request.head) {
+    await headBlob(exchange, services, name, found)
+    return
+  }
+  const header = applicableRange(exchange.headers.range, exchange.headers['if-range']?.toString(), digest)
+  const blob = await openLocal(exchange, services, found)
+  if (blob === undefined) {
+    await sendFromPeers(exchange, services, name, found, wantedBytes(header))
+    return
+  }
+  try {
+    await sendFromStore(exchange, services, name, found, blob, header)
+  } finally {
+    blob.close()
+  }
+}
+
+async function headBlob(
+  exchange: Exchange,
+  services: RegistryServices,
+  name: string,
+  found: Found,
+): Promise<void> {
+  const { digest } = found
+  const known = services.cache.descriptor(digest)
+  if (known !== undefined) {
+    exchange.source = 'memory'
+    exchange.reason = 'its size is known'
+    exchange.contentHead(digest, mediaTypes.octetStream, known.sizeBytes, acceptRanges)
+    exchange.out.finish()
+    return
+  }
+  const blob = await openLocal(exchange, services, found)
+  if (blob !== undefined) {
+    blob.close()
+    exchange.source = 'local'
+    exchange.reason = 'from the local store'
+    exchange.contentHead(digest, mediaTypes.octetStream, blob.sizeBytes, acceptRanges)
+    exchange.out.finish()
+    return
+  }
+  const { sizeBytes, attempts } = await askPeersForSize(
+    {
+      digest,
+      path: peerPath('blobs', name, found),
+      candidates: found.candidates,
+      signal: exchange.out.signal,
+    },
+    services,
+  )
+  if (sizeBytes === undefined) {
+    exchange.fail(nobodyGaveIt(found, attempts, 'BLOB_UNKNOWN'))
+    return
+  }
+  exchange.source = 'peer'
+  exchange.reason = fromPeersReason(found, attempts)
+  exchange.peers = giverNames(attempts)
+  exchange.contentHead(digest, mediaTypes.octetStream, sizeBytes, acceptRanges)
+  exchange.out.finish()
+}
+
+async function sendFromStore(
+  exchange: Exchange,
+  services: RegistryServices,
+  name: string,
+  found: Found,
+  blob: LocalBlob,
+  header: string | undefined,
+): Promise<void> {
+  const { out } = exchange
+  const asked = parseRangeHeader(header, blob.sizeBytes)
+  if (asked === 'unsatisfiable') {
+    unsatisfiable(exchange, blob.sizeBytes)
+    return
+  }
+  const range: ByteRange = asked === 'whole' ? { start: 0, end: blob.sizeBytes - 1 } : asked
+  exchange.source = 'local'
+  exchange.reason = 'from the local store'
+  const reached = await sendLocalBlob({
+    blob,
+    range,
+    out,
+    pool: services.pool,
+    begin: () => beginBody(exchange, found.digest, blob.sizeBytes, range, asked !== 'whole'),
+  })
+  if (reached > range.end || out.signal.aborted) {
+    finishBody(exchange)
+    return
+  }
+  services.control.missing(found.digest)
+  exchange.reason = `the local store gave ${reached - range.start} bytes, then nothing`
+  if (out.headSent) {
+    const wanted: WantedBytes = { kind: 'span', start: reached, end: range.end }
+    await sendFromPeers(exchange, services, name, found, wanted, blob.sizeBytes)
+  } else {
+    await sendFromPeers(exchange, services, name, found, wantedBytes(header))
+  }
+}
+
+/** `begunSizeBytes`: the client has a part of the body already, of a blob of this size. */
+async function sendFromPeers(
+  exchange: Exchange,
+  services: RegistryServices,
+  name: string,
+  found: Found,
+  wanted: WantedBytes | 'unsatisfiable',
+  begunSizeBytes?: number,
+): Promise<void> {
+  const { out } = exchange
+  const { digest } = found
+  if (wanted === 'unsatisfiable') {
+    unsatisfiable(exchange, services.cache.descriptor(digest)?.sizeBytes)
+    return
+  }
+  const sink: BodySink = {
+    begin: (body) => beginBody(exchange, digest, body.sizeBytes, body, wanted !== wholeBody),
+    write: (chunk) => out.write(chunk),
+    drained: () => out.drained(),
+  }
+  const result = await runTransfer(
+    {
+      digest,
+      path: peerPath('blobs', name, found),
+      wanted,
+      candidates: found.candidates,
+      maxSizeBytes: Number.MAX_SAFE_INTEGER,
+      begunSizeBytes,
+      signal: out.signal,
+    },
+    sink,
+    services,
+  )
+  exchange.peers = giverNames(result.attempts)
+  if (result.verified && result.sizeBytes !== undefined) {
+    services.cache.putDescriptor(digest, { sizeBytes: result.sizeBytes, manifestType: undefined })
+  }
+  if (out.headSent) {
+    exchange.source = exchange.peers.length > 0 ? 'peer' : exchange.source
+    exchange.reason = fromPeersReason(found, result.attempts)
+    finishBody(exchange)
+  } else if (result.outcome === 'unsatisfiable') unsatisfiable(exchange, result.sizeBytes)
+  else exchange.fail(nobodyGaveIt(found, result.attempts, 'BLOB_UNKNOWN'))
+}
+
+function beginBody(
+  exchange: Exchange,
+  digest: Digest,
+  sizeBytes: number,
+  range: ByteRange,
+  partial: boolean,
+): void {
+  exchange.contentHead(digest, mediaTypes.octetStream, rangeLength(range), {
+    ...acceptRanges,
+    ...(partial ? { 'content-range': contentRange(range, sizeBytes) } : {}),
+  })
+}
+
+function finishBody(exchange: Exchange): void {
+  if (exchange.out.incomplete) {
+    const { signal } = exchange.out
+    const why = signal.aborted ? brokenOff(signal) : 'nobody is left who has the rest'
+    exchange.reason = `${exchange.reason}; ended early: ${why}`
+  }
+  exchange.out.finish()
+}
+
+function unsatisfiable(exchange: Exchange, sizeBytes: number | undefined): void {
+  exchange.fail({
+    status: 416,
+    code: 'RANGE_INVALID',
+    message: `the blob${sizeBytes === undefined ? '' : ` of ${sizeBytes} bytes`} has no such range`,
+    headers: sizeBytes === undefined ? {} : { 'content-range': contentRange(undefined, sizeBytes) },
+  })
+}
