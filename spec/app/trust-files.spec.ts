@@ -117,7 +117,7 @@ describe('loading credentials', () => {
       await symlink(path, path)
       await expectLine(/circle/)
       await writeFile(path, 'hello\n', { mode: 0o600 })
-      await expectLine(/PSK|holds no/)
+      await expectLine(/neither hexadecimal|holds no/)
     })
   }
 
