@@ -42,10 +42,11 @@ export function onEarlyExit(undo: () => void): () => void {
   return () => undoOnExit.delete(undo)
 }
 
-/** Starts a program that is killed with this process at the latest. */
+/** Starts a program that is killed with this process at the latest, and that alone does not keep it running. */
 export function startOwned(file: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
   installExitHandlers()
   const child = spawn(file, args, options)
+  child.unref()
   owned.add(child)
   child.once('exit', () => owned.delete(child))
   child.once('error', () => owned.delete(child))
