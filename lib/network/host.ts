@@ -29,7 +29,7 @@ import { Rpc } from './rpc.ts'
 import { defaultRpcLimits, type RpcLimits } from './rpc-limits.ts'
 import type { RpcAnswer } from './rpc-server.ts'
 
-const maintenanceIntervalMs = 5_000
+const defaultMaintenanceIntervalMs = 5_000
 /** Peers that are gone are forgotten once a minute. */
 const roundsPerSweep = 12
 const stopTimeoutMs = 3_000
@@ -48,6 +48,8 @@ export interface HostOptions {
   readonly pskTimeoutMs?: number
   /** How long two connections to one peer may live side by side before the older one is closed. */
   readonly duplicateGraceMs?: number
+  /** How often broken gossip streams are opened again. */
+  readonly maintenanceIntervalMs?: number
 }
 
 /** All that nodes say to each other over TCP, behind the three gates of DESIGN §7. */
@@ -124,6 +126,7 @@ class Libp2pHost implements ClusterHost {
       await this.stop()
       throw error
     }
+    const { maintenanceIntervalMs = defaultMaintenanceIntervalMs } = this.#options
     this.#timer = setInterval(() => this.#maintain(node), maintenanceIntervalMs).unref()
     logger.info({ listen: this.#listening.map(formatEndpoint) }, 'p2p host started')
   }

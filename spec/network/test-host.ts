@@ -115,7 +115,10 @@ export interface TestHost {
 }
 
 export type TestHostOptions = Partial<
-  Pick<HostOptions, 'inboundLimits' | 'rpcLimits' | 'listen' | 'pskTimeoutMs' | 'duplicateGraceMs'>
+  Pick<
+    HostOptions,
+    'inboundLimits' | 'rpcLimits' | 'listen' | 'pskTimeoutMs' | 'duplicateGraceMs' | 'maintenanceIntervalMs'
+  >
 > & { attestations?: MemoryAttestations }
 
 /** A started host, stopped when the test ends. */
