@@ -110,7 +110,7 @@ export class TransferPlan {
     return this.#sizeBytes === undefined ? 'unknown' : 'known'
   }
 
-  /** What is known of the body came from a source that may have lied. */
+  /** What is known of the body came from a source that gave nothing, or may have lied: it is not believed. */
   #rewind(): void {
     this.#active = undefined
     this.#contributors.clear()
@@ -191,6 +191,7 @@ export class TransferPlan {
 
   #fail(): TransferAction {
     if (this.#active !== undefined) this.#failed.add(this.#active)
+    if (this.#contributors.size === 0 && !this.#committed) this.#rewind()
     return this.#next()
   }
 }
