@@ -12,6 +12,7 @@ import {
   type AttestationRefusal,
   AttestationRefusedError,
   attestationSkewToleranceMs,
+  certificateOf,
   checkAttestation,
   makeAttestation,
 } from '../trust/attestation.ts'
@@ -130,7 +131,7 @@ export class AttestationStore implements AttestationRegistry, Service {
 
   /**
    * Returns the attestation of these very bytes. What is remembered of the peer may be another one: of two that
-   * are both good the one that lasts longer.
+   * are both good the one that was issued later.
    */
   admit(bytes: Uint8Array): Attestation | undefined {
     let attestation: Attestation
@@ -175,7 +176,7 @@ export class AttestationStore implements AttestationRegistry, Service {
     }
     if (peerId === this.#own.peerId) return true
     const known = this.#entries.get(peerId)?.attestation
-    if (known !== undefined && !lastsLonger(attestation, known)) return true
+    if (known !== undefined && !isNewer(attestation, known)) return true
     if (known === undefined && this.#entries.size >= this.#maxEntries && !this.#makeRoom()) {
       return this.#refuse('full', { peerId, detail: `${this.#maxEntries} peers are remembered already` })
     }
@@ -256,7 +257,17 @@ function keyOf(attestation: Attestation): string {
   return Buffer.from(attestation.certificateKeyHash).toString('base64')
 }
 
-/** Signatures differ from one start of a peer to the next; for the same certificate the first one stays. */
-function lastsLonger(attestation: Attestation, known: Attestation): boolean {
-  return attestation.notAfterMs > known.notAfterMs
+/**
+ * Signatures differ from one start of a peer to the next, so for the same certificate the first attestation stays. Of two
+ * certificates the one that was issued later counts.
+ */
+function isNewer(attestation: Attestation, known: Attestation): boolean {
+  if (Buffer.compare(attestation.certificateKeyHash, known.certificateKeyHash) === 0) {
+    return attestation.notAfterMs > known.notAfterMs
+  }
+  const [from, knownFrom] = [attestation, known].map((one) => certificateOf(one).validFromDate.getTime())
+  if (from === undefined || knownFrom === undefined || from === knownFrom) {
+    return attestation.notAfterMs > known.notAfterMs
+  }
+  return from > knownFrom
 }

@@ -44,7 +44,10 @@ export function makeTestKeyring(): Keyring {
   return [makePsk(randomBytes(32))]
 }
 
-export async function makeTestAuthority(terms = testTerms()): Promise<TestAuthority> {
+/** Two roots that outlive what they issue, and a PSK. */
+export async function makeTestAuthority(
+  terms = testTerms({ notAfterMs: Date.now() + 240 * hourMs }),
+): Promise<TestAuthority> {
   return {
     serverCa: await makeCertificateAuthority('test server CA', terms),
     clientCa: await makeCertificateAuthority('test client CA', { ...terms, serial: randomBytes(16) }),
