@@ -1,12 +1,15 @@
 /**
  * Keys of 32 bytes, each stored once and known by a small number, in typed arrays: an open-addressing hash table
- * (linear probing, backward-shift deletion) in 256 shards that grow one at a time, and rows in chunks that never move.
- * So nothing is ever rebuilt whole, and no insertion pauses for longer than it takes to rehash one shard.
+ * (linear probing, backward-shift deletion) in 256 shards that grow one at a time, each at another load, and rows in
+ * chunks that never move. So nothing is ever rebuilt whole. A slot is a pair of words, number plus one and hash: a shard
+ * grows without a look at the rows.
  */
 const keyWords = 8
 const shardCount = 256
 const chunkRows = 512
 const firstSlots = 4
+/** Shard number `index` grows when it is fuller than this: between 0.55 and 0.8, spread evenly. */
+const maxLoad = (index: number): number => 0.55 + (0.25 * index) / shardCount
 
 /** Where a key's words are read to; words are big-endian numbers, so that they compare like the bytes. */
 const scratch = new Uint32Array(keyWords)
@@ -54,28 +57,21 @@ export class KeyTable {
   /** The number of the key at `offset`, or -1. */
   find(bytes: Uint8Array, offset = 0): number {
     readKey(bytes, offset)
-    const hash = this.#hash(scratch, 0)
-    const shard = this.#shards[hash >>> 24]
-    if (shard === undefined) return -1
-    const mask = shard.length - 1
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const id = shard[slot]! - 1
-      if (id < 0 || this.#equals(id)) return id
-    }
+    return this.#findScratch(this.#hash())
   }
 
   /** The number of the key at `offset`; a new one has zeros in its columns. */
   intern(bytes: Uint8Array, offset = 0): number {
-    const known = this.find(bytes, offset)
+    readKey(bytes, offset)
+    const hash = this.#hash()
+    const known = this.#findScratch(hash)
     if (known >= 0) return known
     const id = this.#takeRow()
     const chunk = this.#chunk(id)
     const row = this.#row(id)
     chunk.set(scratch, row)
     chunk.fill(0, row + keyWords, row + this.#rowWords)
-    const hash = this.#hash(chunk, row)
-    this.#makeRoom(hash >>> 24)
-    this.#place(this.#shards[hash >>> 24]!, hash, id)
+    place(this.#makeRoom(hash >>> 24), hash, id + 1)
     this.#shardUsed[hash >>> 24]! += 1
     this.#size += 1
     return id
@@ -85,20 +81,21 @@ export class KeyTable {
   release(id: number): void {
     const chunk = this.#chunk(id)
     const row = this.#row(id)
-    const hash = this.#hash(chunk, row)
+    for (let word = 0; word < keyWords; word += 1) scratch[word] = chunk[row + word]!
+    const hash = this.#hash()
     const shard = this.#shards[hash >>> 24]!
-    const mask = shard.length - 1
+    const mask = shard.length / 2 - 1
     let hole = hash & mask
-    while (shard[hole] !== id + 1) hole = (hole + 1) & mask
-    for (let slot = (hole + 1) & mask; shard[slot] !== 0; slot = (slot + 1) & mask) {
-      const other = shard[slot]! - 1
-      const home = this.#hash(this.#chunk(other), this.#row(other)) & mask
+    while (shard[2 * hole] !== id + 1) hole = (hole + 1) & mask
+    for (let slot = (hole + 1) & mask; shard[2 * slot] !== 0; slot = (slot + 1) & mask) {
+      const home = shard[2 * slot + 1]! & mask
       if (((slot - home) & mask) >= ((slot - hole) & mask)) {
-        shard[hole] = shard[slot]!
+        shard[2 * hole] = shard[2 * slot]!
+        shard[2 * hole + 1] = shard[2 * slot + 1]!
         hole = slot
       }
     }
-    shard[hole] = 0
+    shard[2 * hole] = 0
     this.#shardUsed[hash >>> 24]! -= 1
     this.#size -= 1
     chunk[row] = this.#freeRow + 1
@@ -148,13 +145,25 @@ export class KeyTable {
     return (id % chunkRows) * this.#rowWords
   }
 
-  #hash(words: Uint32Array, at: number): number {
-    let hash = this.#seed ^ words[at]!
-    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b) ^ words[at + 1]!
-    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35) ^ words[at + 2]!
-    hash = Math.imul(hash ^ (hash >>> 16), 0x27d4eb2f) ^ words[at + 3]!
+  /** The hash of the key in `scratch`. */
+  #hash(): number {
+    let hash = this.#seed ^ scratch[0]!
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b) ^ scratch[1]!
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35) ^ scratch[2]!
+    hash = Math.imul(hash ^ (hash >>> 16), 0x27d4eb2f) ^ scratch[3]!
     hash = Math.imul(hash ^ (hash >>> 15), 0x165667b1)
     return (hash ^ (hash >>> 16)) >>> 0
+  }
+
+  #findScratch(hash: number): number {
+    const shard = this.#shards[hash >>> 24]
+    if (shard === undefined) return -1
+    const mask = shard.length / 2 - 1
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const entry = shard[2 * slot]!
+      if (entry === 0) return -1
+      if (shard[2 * slot + 1] === hash && this.#equals(entry - 1)) return entry - 1
+    }
   }
 
   #equals(id: number): boolean {
@@ -177,25 +186,26 @@ export class KeyTable {
     return this.#rows - 1
   }
 
-  #makeRoom(index: number): void {
-    const shard = this.#shards[index]
-    if (shard === undefined) {
-      this.#shards[index] = new Uint32Array(firstSlots)
-      return
+  #makeRoom(index: number): Uint32Array {
+    const shard = this.#shards[index] ?? new Uint32Array(2 * firstSlots)
+    const slots = shard.length / 2
+    if (this.#shardUsed[index]! + 1 <= slots * maxLoad(index)) {
+      this.#shards[index] = shard
+      return shard
     }
-    if ((this.#shardUsed[index]! + 1) * 4 <= shard.length * 3) return
     const larger = new Uint32Array(shard.length * 2)
-    for (const entry of shard) {
-      if (entry !== 0)
-        this.#place(larger, this.#hash(this.#chunk(entry - 1), this.#row(entry - 1)), entry - 1)
+    for (let slot = 0; slot < slots; slot += 1) {
+      if (shard[2 * slot] !== 0) place(larger, shard[2 * slot + 1]!, shard[2 * slot]!)
     }
     this.#shards[index] = larger
+    return larger
   }
+}
 
-  #place(shard: Uint32Array, hash: number, id: number): void {
-    const mask = shard.length - 1
-    let slot = hash & mask
-    while (shard[slot] !== 0) slot = (slot + 1) & mask
-    shard[slot] = id + 1
-  }
+function place(shard: Uint32Array, hash: number, entry: number): void {
+  const mask = shard.length / 2 - 1
+  let slot = hash & mask
+  while (shard[2 * slot] !== 0) slot = (slot + 1) & mask
+  shard[2 * slot] = entry
+  shard[2 * slot + 1] = hash
 }

@@ -140,25 +140,32 @@ export class Postings {
   /** The holders in `mask` with these ranks, counted from 0 in the order of the posting; ranks must ascend. */
   pick(id: number, mask: Uint16Array, ranks: readonly number[]): number[] {
     const info = this.#table.get(id, infoColumn)
+    const ref = this.#table.get(id, refColumn)
     const picked: number[] = []
+    const pool = this.#poolOf(info)
+    if (pool === undefined) {
+      if (ranks.length > 0 && (info & countMask) === 1 && maskHas(mask, ref)) picked.push(ref)
+      return picked
+    }
+    const page = pool.page(ref)
+    const at = pool.offset(ref)
     if (info < bitmapFlag) {
-      let rank = 0
-      for (const origin of this.holders(id)) {
-        if (picked.length === ranks.length) break
-        if (!maskHas(mask, origin)) continue
-        if (rank === ranks[picked.length]) picked.push(origin)
+      const end = at + (info & countMask)
+      for (let position = at, rank = 0; position < end && picked.length < ranks.length; position += 1) {
+        if (!maskHas(mask, page[position]!)) continue
+        if (rank === ranks[picked.length]) picked.push(page[position]!)
         rank += 1
       }
       return picked
     }
-    const ref = this.#table.get(id, refColumn)
-    const pool = this.#poolOf(info)!
-    const page = pool.page(ref)
-    const at = pool.offset(ref)
     let before = 0
     for (let word = 0; word < pool.blockSize && picked.length < ranks.length; word += 1) {
       let bits = page[at + word]! & (mask[word] ?? 0)
       const end = before + popCounts[bits]!
+      if (ranks[picked.length]! >= end) {
+        before = end
+        continue
+      }
       for (; bits !== 0 && ranks[picked.length]! < end; bits &= bits - 1) {
         if (before === ranks[picked.length]) picked.push(word * 16 + (31 - Math.clz32(bits & -bits)))
         before += 1
