@@ -1,0 +1,105 @@
+import { request } from 'node:http'
+import type { RegistrySummary } from '../core/cluster.ts'
+import { StarlingError, systemErrorCode } from '../core/errors.ts'
+import type { ImageView, PeerView, ReadyView, StatusView, WhereView } from '../core/ops-view.ts'
+
+const timeoutMs = 10_000
+const maxAnswerSizeBytes = 64 * 1024 * 1024
+
+/** The ops API from the other side. Everything throws StarlingError OPS_UNAVAILABLE where no node answers. */
+export interface OpsClient {
+  status(): Promise<StatusView>
+  peers(): Promise<readonly PeerView[]>
+  registries(): Promise<readonly RegistrySummary[]>
+  images(): Promise<readonly ImageView[]>
+  /** @throws StarlingError DIGEST_INVALID, REFERENCE_INVALID */
+  where(query: string): Promise<WhereView>
+  ready(): Promise<ReadyView>
+  metrics(): Promise<string>
+}
+
+const reasons: Readonly<Record<string, readonly [why: string, hint: string]>> = {
+  ENOENT: ['there is no such socket', 'is starling agent running?'],
+  ECONNREFUSED: ['the process that made the socket is gone', 'is starling agent running?'],
+  ENOTSOCK: ['it is no socket', 'name the right one with --socket'],
+  EACCES: ['this user may not use it', 'run as root or as the user of the node'],
+  ECONNRESET: ['the node broke the connection', 'look at its log'],
+  ENOTDIR: ['a part of the path is not a folder', 'name the right one with --socket'],
+}
+
+interface Answer {
+  readonly status: number
+  readonly body: string
+}
+
+function unavailable(socket: string, why: string, hint: string, cause?: unknown): StarlingError {
+  return new StarlingError('OPS_UNAVAILABLE', `no node answers on ${socket}: ${why}`, { hint, cause })
+}
+
+function get(socket: string, path: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown) => {
+      const code = systemErrorCode(error) ?? ''
+      const [why, hint] = reasons[code] ?? [code === '' ? String(error) : code, 'look at the log of the node']
+      reject(error instanceof StarlingError ? error : unavailable(socket, why, hint, error))
+    }
+    const outgoing = request(
+      { socketPath: socket, path, agent: false, signal: AbortSignal.timeout(timeoutMs) },
+      (incoming) => {
+        const chunks: Buffer[] = []
+        let sizeBytes = 0
+        incoming.on('data', (chunk: Buffer) => {
+          sizeBytes += chunk.length
+          if (sizeBytes > maxAnswerSizeBytes) {
+            incoming.destroy()
+            fail(unavailable(socket, 'the answer is larger than 64 MiB', 'is it the socket of a node?'))
+          } else chunks.push(chunk)
+        })
+        incoming.once('error', fail)
+        incoming.once('end', () =>
+          resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }),
+        )
+      },
+    )
+    outgoing.once('error', (error) => {
+      const late = error.name === 'AbortError' || error.name === 'TimeoutError'
+      fail(late ? unavailable(socket, `nothing came within ${timeoutMs / 1000}s`, 'look at its log') : error)
+    })
+    outgoing.end()
+  })
+}
+
+/** A client of the node that listens on a Unix socket; each call is a connection of its own. */
+export function createOpsClient(socketPath: string): OpsClient {
+  function parse(answer: Answer): unknown {
+    try {
+      return JSON.parse(answer.body)
+    } catch (cause) {
+      throw unavailable(socketPath, 'what answers is no Starling', 'name the right one with --socket', cause)
+    }
+  }
+
+  async function json<T>(path: string, accepted: readonly number[] = [200]): Promise<T> {
+    const answer = await get(socketPath, path)
+    const value = parse(answer)
+    if (accepted.includes(answer.status)) return value as T
+    const { code, message } = (value as { error?: { code?: unknown; message?: unknown } } | null)?.error ?? {}
+    const text = typeof message === 'string' ? message : `the node answered with status ${answer.status}`
+    const known = code === 'DIGEST_INVALID' || code === 'REFERENCE_INVALID' || code === 'NOT_FOUND'
+    throw new StarlingError(known ? code : 'OPS_UNAVAILABLE', text)
+  }
+
+  return {
+    status: () => json('/api/v1/status'),
+    peers: () => json('/api/v1/peers'),
+    registries: () => json('/api/v1/registries'),
+    images: () => json('/api/v1/images'),
+    where: (query) => json(`/api/v1/where/${encodeURIComponent(query)}`),
+    ready: () => json('/readyz', [200, 503]),
+    async metrics() {
+      const answer = await get(socketPath, '/api/v1/metrics')
+      if (answer.status === 200) return answer.body
+      throw unavailable(socketPath, `it answered with status ${answer.status}`, 'look at the log of the node')
+    },
+  }
+}
