@@ -1,11 +1,10 @@
 import type { MembershipService, PeerHint } from '../core/cluster.ts'
 import { describeError } from '../core/errors.ts'
-import { type Endpoint, formatEndpoint, isReachable, type Member, type MemberChange } from '../core/peer.ts'
+import { type Endpoint, isReachable, type Member, type MemberChange } from '../core/peer.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import { MemberDirectory } from '../membership/directory.ts'
 import type { MembershipEvent } from '../membership/events.ts'
-import { MembershipMachine, type MemberView } from '../membership/machine.ts'
-import type { SignedRecord } from '../membership/record.ts'
+import { MembershipMachine } from '../membership/machine.ts'
 import type { MembershipSnapshot } from '../membership/snapshot.ts'
 import { Bootstrap } from './membership-bootstrap.ts'
 import { NeighbourKeeper } from './membership-connections.ts'
@@ -20,6 +19,7 @@ import { RegistryLists } from './membership-registry-lists.ts'
 import { MembershipReports } from './membership-reports.ts'
 import { SnapshotFile } from './membership-snapshot-file.ts'
 import { MembershipTransport } from './membership-transport.ts'
+import { MembersView, registriesHashOf } from './membership-view.ts'
 
 const upkeepIntervalMs = 1_000
 const leaveTimeoutMs = 2_000
@@ -49,6 +49,7 @@ class Membership implements RunningMembership {
   readonly #options: MembershipOptions
   readonly #machine: MembershipMachine
   readonly #driver: MembershipDriver
+  readonly #view: MembersView
   readonly #record: OwnRecord
   readonly #memory: MembershipMemory
   readonly #reports: MembershipReports
@@ -80,6 +81,7 @@ class Membership implements RunningMembership {
       ...(options.settings === undefined ? {} : { settings: options.settings }),
     })
     this.#machine = machine
+    this.#view = new MembersView(machine, clock, own.peerId)
     const admit = (given: Parameters<typeof admitRecord>[0]) =>
       admitRecord(given, { attestations, self: own.peerId, logger, metrics })
     this.#memory = new MembershipMemory({
@@ -116,7 +118,7 @@ class Membership implements RunningMembership {
       rpc,
       logger,
       nowMs: () => clock.monotonicMs(),
-      onKnown: (hash) => this.#record.registriesKnown(hash),
+      onKnown: (hash) => this.#registriesKnown(hash),
     })
     this.#lists.add(this.#record.registries)
     this.#exchanger = new Exchanger({
@@ -143,7 +145,7 @@ class Membership implements RunningMembership {
       rng,
       logger,
       self: own.peerId,
-      covered: () => this.#coveredAddresses(),
+      covered: () => this.#view.liveAddresses(),
       remembered: () => this.#memory.remembered(),
       hasCompany: () => this.hasCompany(),
       exchange: (peer) => this.#exchanger.exchange(peer),
@@ -187,18 +189,15 @@ class Membership implements RunningMembership {
   }
 
   self(): Member {
-    const view = this.#machine.get(this.#options.own.peerId)
-    if (view === undefined) throw new Error('a node is always a member of its own table')
-    return this.#member(view)
+    return this.#view.self()
   }
 
   members(): readonly Member[] {
-    return [...this.#machine.members()].map((view) => this.#member(view))
+    return this.#view.all()
   }
 
   get(peerId: PeerId): Member | undefined {
-    const view = this.#machine.get(peerId)
-    return view === undefined ? undefined : this.#member(view)
+    return this.#view.get(peerId)
   }
 
   registriesOf(peerId: PeerId): readonly string[] | undefined {
@@ -295,8 +294,7 @@ class Membership implements RunningMembership {
     if (offsetMs - this.#clockOffsetMs > sleptThresholdMs) this.#step({ type: 'slept' })
     this.#clockOffsetMs = offsetMs
     this.#checkTransport()
-    const own = this.#options.own.peerId
-    const live = this.members().filter((member) => isReachable(member.state) && member.record.peerId !== own)
+    const live = this.#view.reachable()
     for (const member of live) this.#wantRegistries(member)
     this.#neighbours.keep(live, this.#record.registries)
     this.#reports.gauges(this.#machine)
@@ -319,15 +317,15 @@ class Membership implements RunningMembership {
   }
 
   #wantRegistries(member: Member): void {
-    const { peerId, registriesHash } = member.record
-    if (isReachable(member.state)) this.#lists.want(Buffer.from(registriesHash).toString('hex'), peerId)
+    if (isReachable(member.state)) this.#lists.want(registriesHashOf(member), member.record.peerId)
   }
 
   /** Members whose registries are known only now are told again, so that listeners can ask for them. */
   #registriesKnown(hash: string): void {
     for (const view of this.#machine.members()) {
       if (registriesHashOf(view.signed) !== hash) continue
-      const member = this.#member(view)
+      const member = this.get(view.signed.record.peerId)
+      if (member === undefined) continue
       this.#notify({ member, from: member.state })
     }
   }
@@ -345,27 +343,4 @@ class Membership implements RunningMembership {
   #connected(): readonly PeerId[] {
     return this.#options.connector.connections().map(({ peerId }) => peerId)
   }
-
-  #coveredAddresses(): Set<string> {
-    const live = this.members().filter(({ state }) => isReachable(state))
-    return new Set(live.flatMap(({ record }) => record.p2p.map(formatEndpoint)))
-  }
-
-  #member(view: MemberView): Member {
-    const { clock, own } = this.#options
-    const { signed, state, incarnation, rttMs } = view
-    const sinceMs = clock.wallMs() - Math.max(0, clock.monotonicMs() - view.sinceMs)
-    return {
-      record: signed.record,
-      state,
-      incarnation,
-      sinceMs,
-      rttMs,
-      self: signed.record.peerId === own.peerId,
-    }
-  }
-}
-
-function registriesHashOf(signed: SignedRecord): string {
-  return Buffer.from(signed.record.registriesHash).toString('hex')
 }
