@@ -60,7 +60,11 @@ export function imageViews(sources: ViewSources): ImageView[] {
 }
 
 /** Who holds a digest or an image, and what a pull through this node would do now. */
-export function whereView(query: string, sources: ViewSources): WhereView {
+export function whereView(query: string, sources: ViewSources | undefined): WhereView {
+  if (sources === undefined) {
+    const digest = isDigest(query) ? query : (parseReference(query).digest ?? null)
+    return unresolved(query, 'this node shares nothing: containerd asks the registry directly', [], digest)
+  }
   if (isDigest(query) || /^[a-z0-9]+:[0-9a-f]{32,}$/i.test(query)) {
     const digest = parseDigest(query)
     const holders = sources.catalog.registries().flatMap((registry) => holdersOf(registry, digest, sources))
@@ -85,8 +89,13 @@ function whereReference(query: string, reference: Reference, sources: ViewSource
     : unresolved(query, `live nodes disagree on ${name}: containerd goes upstream`, found.sides)
 }
 
-function unresolved(query: string, verdict: string, disputed: WhereView['disputed']): WhereView {
-  return { query, digest: null, verdict, holders: [], disputed }
+function unresolved(
+  query: string,
+  verdict: string,
+  disputed: WhereView['disputed'],
+  digest: Digest | null = null,
+): WhereView {
+  return { query, digest, verdict, holders: [], disputed }
 }
 
 function whereDigest(query: string, registry: string, digest: Digest, sources: ViewSources): WhereView {

@@ -25,9 +25,10 @@ import { canonicalRegistry, type OfferFilter } from '../core/reference.ts'
 /** How many holders one request may try, at most. */
 const maxCandidates = 8
 
-/** Puts holders in the order in which they should be asked, and learns from how transfers went. */
-export interface CandidateOrder {
+/** Puts holders in the order in which they should be asked, and learns from how transfers go (lib/selection). */
+export interface CandidateOrdering {
   order(members: readonly Member[]): readonly Member[]
+  started(peerId: PeerId): void
   learn(report: TransferReport): void
 }
 
@@ -36,7 +37,7 @@ export interface RegistryControlOptions {
   readonly membership: MembershipService
   readonly mirrors: () => MirrorSet
   readonly filter: OfferFilter
-  readonly order: CandidateOrder
+  readonly order: CandidateOrdering
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
@@ -158,10 +159,13 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
     async list(query) {
       return list(query)
     },
+    transferStarted(peerId) {
+      order.started(peerId)
+    },
     transferred(report) {
       order.learn(report)
       const hint = hints[report.outcome]
-      if (hint !== undefined) membership.hint(report.peerId as PeerId, hint)
+      if (hint !== undefined) membership.hint(report.peerId, hint)
       metrics.count('starling_transfers_total', { outcome: report.outcome })
       metrics.count('starling_transfer_bytes_total', {}, report.bytes)
       if (report.outcome === 'wrong-bytes') {

@@ -49,7 +49,7 @@ function setUp() {
     membership,
     mirrors: () => ({ names: ['docker.io', 'quay.io'], wildcard: false }),
     filter: new OfferFilter(),
-    order: { order: (members) => members, learn: () => undefined },
+    order: { order: (members) => members, started: () => undefined, learn: () => undefined },
     clock: systemClock,
     log,
     metrics,

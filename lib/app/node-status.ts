@@ -1,0 +1,143 @@
+import { X509Certificate } from 'node:crypto'
+import type { NodeConfig } from '../core/config.ts'
+import type { Credentials } from '../core/credentials.ts'
+import type { ReadyView, StatusView } from '../core/ops-view.ts'
+import { formatEndpoint, type Member } from '../core/peer.ts'
+import type { Clock } from '../core/ports.ts'
+import type { MirrorsFile } from './mirrors.ts'
+import type { Sharing } from './sharing.ts'
+import { version } from './version.ts'
+
+const certificateWarningMs = 14 * 86_400_000
+
+export interface StatusSources {
+  readonly config: NodeConfig
+  readonly credentials: Credentials
+  readonly clock: Clock
+  readonly startedMs: number
+  readonly mirrors: MirrorsFile
+  readonly sharing: () => Sharing | undefined
+  /** Why sharing could not begin or end, in one line. */
+  readonly sharingProblem: () => string | undefined
+}
+
+export function statusView(sources: StatusSources): StatusView {
+  const { config, credentials, clock, startedMs } = sources
+  const sharing = sources.sharing()
+  const certificates = certificatesOf(credentials)
+  return {
+    name: config.node.name,
+    peerId: credentials.current().peerId,
+    version,
+    role: 'agent',
+    zone: config.node.zone,
+    startedAt: new Date(startedMs).toISOString(),
+    uptimeMs: Math.max(0, clock.wallMs() - startedMs),
+    sharing: { active: sharing !== undefined, reason: sharingReason(sources) },
+    registryListen: (sharing?.registry.addresses() ?? []).map(formatEndpoint),
+    p2pListen: (sharing?.host.listening() ?? []).map(formatEndpoint),
+    udp: sharing?.udp.available() ?? false,
+    store: sharing?.store.status() ?? {
+      kind: config.store.type,
+      state: 'stopped',
+      version: undefined,
+      problem: undefined,
+      sinceMs: startedMs,
+    },
+    members: countStates(sharing?.membership.members() ?? []),
+    connections: sharing?.host.connections().length ?? 0,
+    registries: sharing?.catalog.summaries() ?? [],
+    certificates: certificates.map(({ name, notAfterMs }) => ({
+      name,
+      notAfter: new Date(notAfterMs).toISOString(),
+    })),
+    problems: problemsOf(sources, certificates),
+  }
+}
+
+export function readyView(sources: StatusSources): ReadyView {
+  const sharing = sources.sharing()
+  if (sharing === undefined) {
+    const problem = sources.sharingProblem()
+    return { ready: problem === undefined, reasons: problem === undefined ? [] : [problem] }
+  }
+  const reasons: string[] = []
+  const store = sharing.store.status()
+  if (store.state !== 'connected') reasons.push(`the store is not connected: ${store.problem ?? store.state}`)
+  else if (!sharing.hasInventory()) reasons.push('the store is still being listed')
+  return { ready: reasons.length === 0, reasons }
+}
+
+function sharingReason(sources: StatusSources): string {
+  const { names, wildcard } = sources.mirrors.current()
+  const problem = sources.sharingProblem()
+  if (problem !== undefined) return problem
+  if (sources.sharing() === undefined) {
+    return `${sources.config.registries} names no registry under mirrors: nothing is shared and no port is open`
+  }
+  const list = [...names, ...(wildcard ? ['every registry that is seen'] : [])].join(', ')
+  return `mirrors ${list}`
+}
+
+function countStates(members: readonly Member[]): StatusView['members'] {
+  const counts = { alive: 0, suspect: 0, stalled: 0, dead: 0, left: 0 }
+  for (const member of members) counts[member.state] += 1
+  return counts
+}
+
+function certificatesOf(credentials: Credentials): { name: string; notAfterMs: number }[] {
+  const { serving, client, serverCaPem, clientCaPem } = credentials.current()
+  const all = {
+    serving: serving.certPem,
+    client: client.certPem,
+    'server-ca': serverCaPem,
+    'client-ca': clientCaPem,
+  }
+  return Object.entries(all).map(([name, pem]) => ({
+    name,
+    notAfterMs: new X509Certificate(pem).validToDate.getTime(),
+  }))
+}
+
+function problemsOf(
+  sources: StatusSources,
+  certificates: readonly { name: string; notAfterMs: number }[],
+): string[] {
+  const { clock, config, mirrors } = sources
+  const sharing = sources.sharing()
+  const problems: string[] = []
+  const add = (problem: string | undefined) => {
+    if (problem !== undefined) problems.push(problem)
+  }
+  add(mirrors.problem())
+  add(sources.sharingProblem())
+  for (const { name, notAfterMs } of certificates) {
+    const leftMs = notAfterMs - clock.wallMs()
+    if (leftMs < 0) add(`the ${name} certificate has expired`)
+    else if (leftMs < certificateWarningMs)
+      add(`the ${name} certificate expires in ${Math.floor(leftMs / 86_400_000)} days`)
+  }
+  if (sharing === undefined) return problems
+  add(sharing.store.status().problem)
+  if (config.p2p.udp && !sharing.udp.available()) add('UDP is not available: members are probed over TCP')
+  if (config.bootstrap.length > 0 && !sharing.membership.hasCompany()) {
+    add('no other node answers: look at the bootstrap list, firewalls (5001 UDP and TCP) and the PSK')
+  }
+  for (const [name, count] of countNames(sharing.membership.members())) {
+    if (count > 1) add(`${count} live nodes call themselves ${name}: give each its own node.name`)
+  }
+  for (const { registry, disputedTags } of sharing.catalog.summaries()) {
+    if (disputedTags > 0)
+      add(`live nodes disagree on ${disputedTags} tags of ${registry}: upstream decides on them`)
+  }
+  return problems
+}
+
+function countNames(members: readonly Member[]): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const { record, state } of members) {
+    if (state !== 'alive' && state !== 'suspect') continue
+    counts.set(record.name, (counts.get(record.name) ?? 0) + 1)
+  }
+  return counts
+}
