@@ -37,10 +37,12 @@ export interface ContentInfo {
 export class ContainerdClient {
   readonly #client: GrpcClient
   readonly #protocol: Protocol
+  readonly #callTimeoutMs: number
   readonly #calls = new Set<{ cancel(): void }>()
 
-  /** `socket` is the absolute path of containerd's Unix socket. Nothing is dialled before the first call. */
-  constructor(socket: string) {
+  /** `socket` is the absolute path of containerd's Unix socket. Nothing is dialled before the first call; `callTimeoutMs` bounds ordinary calls. */
+  constructor(socket: string, callTimeoutMs: number = callBounds.unaryTimeoutMs) {
+    this.#callTimeoutMs = callTimeoutMs
     this.#protocol = loadProtocol()
     this.#client = new GrpcClient(`unix:${socket}`, credentials.createInsecure(), {
       'grpc.max_receive_message_length': callBounds.maxMessageBytes,
@@ -148,7 +150,7 @@ export class ContainerdClient {
     method: Method<Q, A>,
     request: Q,
     namespace: string | undefined,
-    timeoutMs: number = callBounds.unaryTimeoutMs,
+    timeoutMs: number = this.#callTimeoutMs,
   ): Promise<A> {
     return new Promise((resolve, reject) => {
       const call = this.#client.makeUnaryRequest(
@@ -214,7 +216,9 @@ export function isNotFound(error: unknown): boolean {
 export function toUnavailable(error: unknown): StarlingError {
   if (error instanceof StarlingError) return error
   const { code, details } = (error ?? {}) as Partial<ServiceError>
-  const reason = typeof code === 'number' ? `${status[code] ?? code}: ${details ?? ''}` : String(error)
+  const text = typeof code === 'number' ? `${status[code] ?? code}: ${details ?? ''}` : String(error)
+  // grpc-js puts the time into its reason; the same problem must read the same each time.
+  const reason = text.replaceAll(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, '').replace(/\.? Resolution note:.*/s, '')
   const line = reason.replaceAll(/\s+/g, ' ').trim().slice(0, 300)
   return new StarlingError('STORE_UNAVAILABLE', `containerd did not answer the call (${line})`, {
     cause: error,

@@ -21,6 +21,7 @@ export class FolderWatch {
   readonly #folders: readonly string[]
   readonly #listener: FolderWatchListener
   #watcher: FSWatcher | undefined
+  #watched: { readonly folder: string; readonly inode: number } | undefined
   #attaching = false
   #again = false
   #closed = false
@@ -35,6 +36,18 @@ export class FolderWatch {
     this.#closed = true
     this.#watcher?.close()
     this.#watcher = undefined
+  }
+
+  /** Watches anew where the folder is another than the one that is watched: nobody tells when an ancestor is moved. */
+  async check(): Promise<void> {
+    const [blobs = ''] = this.#folders
+    try {
+      const inode = await inodeOf(blobs)
+      const same = this.#watched?.folder === blobs && this.#watched.inode === inode
+      if (inode !== undefined && !same) this.#attach()
+    } catch (error) {
+      this.#fail(describeError(error))
+    }
   }
 
   #attach(): void {
@@ -60,11 +73,13 @@ export class FolderWatch {
     const [blobs] = this.#folders
     for (const folder of this.#folders) {
       // The asynchronous look first: a file system that hangs must not hang the thread in inotify_add_watch.
-      if (!(await exists(folder))) continue
+      const inode = await inodeOf(folder)
+      if (inode === undefined) continue
       if (this.#closed) return
       const watcher = this.#open(folder, folder === blobs)
       if (watcher === undefined) continue
       this.#watcher = watcher
+      this.#watched = { folder, inode }
       if (folder === blobs) this.#listener.rescan()
       // The child may have been made between the look and the watch.
       else if (await this.#deeperExists(folder)) this.#again = true
@@ -100,7 +115,7 @@ export class FolderWatch {
 
   async #deeperExists(folder: string): Promise<boolean> {
     const deeper = this.#folders[this.#folders.indexOf(folder) - 1]
-    return deeper !== undefined && (await exists(deeper))
+    return deeper !== undefined && (await inodeOf(deeper)) !== undefined
   }
 
   #fail(reason: string): void {
@@ -110,12 +125,12 @@ export class FolderWatch {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Undefined where there is no such folder. */
+async function inodeOf(path: string): Promise<number | undefined> {
   try {
-    await stat(path)
-    return true
+    return (await stat(path)).ino
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false
+    if (systemErrorCode(error) === 'ENOENT') return undefined
     throw error
   }
 }

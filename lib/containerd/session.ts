@@ -10,18 +10,6 @@ import { type Work, WorkQueue } from './work-queue.ts'
 /** How long a blob whose file is there, but which no namespace knows, is looked for again: a commit is under way. */
 const retryDelaysMs = [50, 200, 1000, 3000] as const
 
-/** A containerd that is stopped keeps its connections; asking now and then finds out. */
-const healthIntervalMs = 30_000
-
-/**
- * The server begins to listen to its events some time after we ask it to, and does not say when: what happened in
- * that moment is found by listing once more.
- */
-const settleDelayMs = 2000
-
-/** After an image is deleted containerd collects its blobs without a word; without a folder to watch we look. */
-const collectDelayMs = 3000
-
 const maxTimers = 4096
 
 /**
@@ -34,6 +22,7 @@ export class Session {
   readonly #queue = new WorkQueue()
   readonly #ended = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
+  #watch: FolderWatch | undefined
   #watching = false
 
   constructor(context: SessionContext, tell: Tell) {
@@ -52,11 +41,11 @@ export class Session {
     events.on('data', (envelope: EnvelopeMessage) => this.#heard(envelope))
     events.on('error', (error) => this.#end(toUnavailable(error)))
     events.on('end', () => this.#end(new StarlingError('STORE_UNAVAILABLE', 'containerd ended its events')))
-    const watch = this.#watchFolder()
+    this.#watch = this.#watchFolder()
     try {
       if (signal.aborted) return
       await refreshAll(this.#context, this.#tell, { always: true, onListed })
-      this.#later(settleDelayMs, () => void this.#queue.markAll())
+      this.#later(this.#context.timing.settleDelayMs, () => void this.#queue.markAll())
       this.#checkHealth()
       await this.#work()
     } catch (error) {
@@ -64,7 +53,7 @@ export class Session {
     } finally {
       signal.removeEventListener('abort', stopped)
       events.cancel()
-      watch?.close()
+      this.#watch?.close()
       for (const timer of this.#timers) clearTimeout(timer)
       this.#queue.close()
     }
@@ -90,6 +79,7 @@ export class Session {
     switch (work.type) {
       case 'all':
         try {
+          await this.#watch?.check()
           await refreshAll(this.#context, this.#tell, { always: false })
         } finally {
           work.done()
@@ -99,7 +89,8 @@ export class Session {
         for (const { namespace, name } of work.images) {
           if (signal.aborted) return
           const deleted = await refreshImage(this.#context, this.#tell, namespace, name)
-          if (deleted && !this.#watching) this.#later(collectDelayMs, () => void this.#queue.markAll())
+          if (deleted && !this.#watching)
+            this.#later(this.#context.timing.collectDelayMs, () => void this.#queue.markAll())
         }
         break
       case 'digests':
@@ -152,7 +143,7 @@ export class Session {
   }
 
   #checkHealth(): void {
-    this.#later(healthIntervalMs, () => {
+    this.#later(this.#context.timing.healthIntervalMs, () => {
       this.#context.client.version().then(
         () => this.#checkHealth(),
         (error: unknown) => this.#end(toUnavailable(error)),

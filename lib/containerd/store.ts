@@ -7,7 +7,7 @@ import { StoreView } from '../core/store-view.ts'
 import { createContainerdReader } from './blob-reader.ts'
 import { ContainerdClient } from './client.ts'
 import { reportNamespaces, resolveContentPath } from './content-path.ts'
-import type { SessionContext } from './context.ts'
+import { defaultTiming, type SessionContext, type StoreTiming } from './context.ts'
 import { ManifestCache } from './manifests.ts'
 import { probeSocket, probeVersion } from './probe.ts'
 import { Session } from './session.ts'
@@ -21,13 +21,13 @@ export interface ContainerdStoreOptions {
   readonly log: Logger
   readonly clock: Clock
   readonly metrics: Metrics
+  /** Other waiting times than usual; for tests. */
+  readonly timing?: Partial<StoreTiming>
 }
 
 type Listener = (change: StoreChange) => void | Promise<void>
 type State = StoreStatus['state']
 
-const firstRetryMs = 200
-const maxRetryMs = 5000
 const namespacePattern = /^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/
 
 /**
@@ -50,14 +50,17 @@ class ContainerdStore implements ContentStore {
   readonly #awaited = new Set<Digest>()
   readonly #readers = new Set<BlobReader>()
   readonly #stopping = new AbortController()
+  readonly #timing: StoreTiming
   #running: Promise<void> | undefined
   #session: Session | undefined
   #contentPath: string | undefined
-  #retryMs = firstRetryMs
+  #retryMs: number
   #status: StoreStatus
 
   constructor(options: ContainerdStoreOptions) {
     this.#options = options
+    this.#timing = { ...defaultTiming, ...options.timing }
+    this.#retryMs = this.#timing.firstRetryMs
     this.#contentPath = options.contentPath
     this.#status = {
       kind: 'containerd',
@@ -111,7 +114,7 @@ class ContainerdStore implements ContentStore {
         this.#options.metrics.count('starling_store_disconnects_total')
       }
       await delay(this.#retryMs, undefined, { signal }).catch(() => {})
-      this.#retryMs = Math.min(this.#retryMs * 2, maxRetryMs)
+      this.#retryMs = Math.min(this.#retryMs * 2, this.#timing.maxRetryMs)
     }
   }
 
@@ -120,7 +123,7 @@ class ContainerdStore implements ContentStore {
     const { socket, namespaces, metrics, log } = this.#options
     const { signal } = this.#stopping
     await probeSocket(socket)
-    const client = new ContainerdClient(socket)
+    const client = new ContainerdClient(socket, this.#timing.callTimeoutMs)
     const close = (): void => client.close()
     signal.addEventListener('abort', close, { once: true })
     try {
@@ -135,13 +138,14 @@ class ContainerdStore implements ContentStore {
         view: this.#view,
         manifests: this.#manifests,
         awaited: this.#awaited,
+        timing: this.#timing,
         log,
         metrics,
       }
       const session = new Session(context, (change) => this.#tell(listener, change))
       this.#session = session
       await session.run(signal, () => {
-        this.#retryMs = firstRetryMs
+        this.#retryMs = this.#timing.firstRetryMs
         this.#setStatus('connected', version, undefined)
       })
     } finally {

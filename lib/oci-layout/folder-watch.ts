@@ -17,7 +17,7 @@ export class FolderWatch {
   readonly #folders: readonly string[]
   readonly #blobs: string
   readonly #listener: FolderWatchListener
-  readonly #watchers = new Map<string, FSWatcher>()
+  readonly #watchers = new Map<string, { readonly watcher: FSWatcher; readonly inode: number }>()
   #closed = false
 
   constructor(path: string, listener: FolderWatchListener) {
@@ -29,9 +29,13 @@ export class FolderWatch {
   async attach(): Promise<void> {
     for (const folder of this.#folders) {
       // The asynchronous look first: a file system that hangs must not hang the thread in inotify_add_watch.
-      if (this.#watchers.has(folder) || !(await isFolder(folder)) || this.#closed) continue
+      const inode = await inodeOf(folder)
+      if (this.#closed) return
+      if (this.#watchers.get(folder)?.inode === inode) continue
+      this.#drop(folder)
+      if (inode === undefined) continue
       try {
-        this.#open(folder)
+        this.#open(folder, inode)
       } catch (error) {
         if (systemErrorCode(error) === 'ENOENT') continue
         this.#listener.failed(`${folder}: ${systemErrorCode(error) ?? String(error)}`)
@@ -41,11 +45,11 @@ export class FolderWatch {
 
   close(): void {
     this.#closed = true
-    for (const watcher of this.#watchers.values()) watcher.close()
+    for (const { watcher } of this.#watchers.values()) watcher.close()
     this.#watchers.clear()
   }
 
-  #open(folder: string): void {
+  #open(folder: string, inode: number): void {
     const watcher = watch(folder, (event, name) => {
       // A folder that is deleted or moved is reported under its own name, as is a child that has the same.
       if (name !== null && folder.endsWith(`/${name}`)) this.#drop(folder)
@@ -58,19 +62,21 @@ export class FolderWatch {
       this.#drop(folder)
       this.#listener.failed(`${folder}: ${systemErrorCode(error) ?? error.message}`)
     })
-    this.#watchers.set(folder, watcher)
+    this.#watchers.set(folder, { watcher, inode })
   }
 
   #drop(folder: string): void {
-    this.#watchers.get(folder)?.close()
+    this.#watchers.get(folder)?.watcher.close()
     this.#watchers.delete(folder)
   }
 }
 
-async function isFolder(path: string): Promise<boolean> {
+/** Undefined where there is no such folder. */
+async function inodeOf(path: string): Promise<number | undefined> {
   try {
-    return (await stat(path)).isDirectory()
+    const stats = await stat(path)
+    return stats.isDirectory() ? stats.ino : undefined
   } catch {
-    return false
+    return undefined
   }
 }
