@@ -12,6 +12,8 @@ import { toEndpoint, toMultiaddr } from './multiaddrs.ts'
 
 const closeTimeoutMs = 1_000
 const maxEndpointsPerDial = 8
+/** Two arise when both ends dial at once; more are a fault of the peer. */
+const maxConnectionsPerPeer = 4
 const defaultDuplicateGraceMs = 5_000
 
 type DialNode = Pick<Libp2p, 'dial' | 'addEventListener' | 'removeEventListener'>
@@ -135,7 +137,11 @@ export class Connector implements PeerConnector {
   readonly #onOpen = (event: CustomEvent<Connection>): void => {
     this.table.add(event.detail)
     this.#metrics.set('starling_p2p_connections', this.table.size)
-    if (this.table.of(peerIdOf(event.detail)).length > 1) this.#scheduleDuplicates()
+    const connections = this.table.of(peerIdOf(event.detail))
+    for (const surplus of connections.slice(0, -maxConnectionsPerPeer)) {
+      surplus.abort(new Error('too many connections of one peer'))
+    }
+    if (connections.length > 1) this.#scheduleDuplicates()
   }
 
   readonly #onClose = (event: CustomEvent<Connection>): void => {

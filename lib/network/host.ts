@@ -75,6 +75,7 @@ class Libp2pHost implements ClusterHost {
   #rounds = 0
   #timer: NodeJS.Timeout | undefined
   #listening: readonly Endpoint[] = []
+  #starting: Promise<void> | undefined
 
   constructor(options: HostOptions) {
     const { logger, metrics, clock } = options
@@ -100,6 +101,13 @@ class Libp2pHost implements ClusterHost {
 
   async start(): Promise<void> {
     if (this.#node !== undefined) return
+    this.#starting ??= this.#start().finally(() => {
+      this.#starting = undefined
+    })
+    await this.#starting
+  }
+
+  async #start(): Promise<void> {
     const { credentials, attestations, clock, logger } = this.#options
     const refusals = this.#refusals
     const timeout = this.#options.pskTimeoutMs === undefined ? {} : { timeoutMs: this.#options.pskTimeoutMs }
@@ -123,7 +131,7 @@ class Libp2pHost implements ClusterHost {
       this.#bus.attach(node.pubsub)
       this.#listening = await openListeners(node.parts.transportManager, this.#options.listen)
     } catch (error) {
-      await this.stop()
+      await this.#stop()
       throw error
     }
     const { maintenanceIntervalMs = defaultMaintenanceIntervalMs } = this.#options
@@ -132,6 +140,12 @@ class Libp2pHost implements ClusterHost {
   }
 
   async stop(): Promise<void> {
+    // A start that fails has tidied up itself.
+    await this.#starting?.catch(() => {})
+    await this.#stop()
+  }
+
+  async #stop(): Promise<void> {
     const node = this.#node
     if (node === undefined) return
     this.#node = undefined
@@ -216,9 +230,13 @@ class Libp2pHost implements ClusterHost {
   }
 
   async #maintain({ libp2p, pubsub, parts }: ClusterNode): Promise<void> {
-    const { clock, logger, credentials } = this.#options
+    const { clock, logger, credentials, attestations } = this.#options
     const { table } = this.#connector
     try {
+      for (const peer of [...table.peers()].filter((peerId) => !attestations.isAttested(peerId))) {
+        logger.warn({ peer }, 'p2p connection closed: the peer is not attested any more')
+        await this.#connector.disconnect(peer)
+      }
       const repaired = await repairGossipStreams(pubsub, parts.registrar, table, clock.wallMs())
       if (repaired > 0) logger.debug({ repaired }, 'gossip streams opened again')
       if (++this.#rounds % roundsPerSweep > 0) return

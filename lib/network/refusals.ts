@@ -22,8 +22,13 @@ export class Refusals {
   }
 
   /** `reason` comes from a small closed set, `detail` is free text for the log. */
-  refuse(gate: Gate, reason: string, fields: { remote: string; direction: string; detail?: string }): void {
-    this.#metrics.count('starling_p2p_refused_total', { gate, reason })
-    this.#log.warn(`${gate} ${reason}`, messages[gate], () => ({ gate, reason, ...fields }))
+  refuse(
+    gate: Gate,
+    reason: string,
+    fields: { remote: string; direction: 'inbound' | 'outbound'; detail?: string },
+  ): void {
+    const { direction } = fields
+    this.#metrics.count('starling_p2p_refused_total', { gate, reason, direction })
+    this.#log.warn(`${gate} ${reason} ${direction}`, messages[gate], () => ({ gate, reason, ...fields }))
   }
 }

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { createCipheriv, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
-import { makeDialerPreamble } from '../../lib/trust/stream-preamble.ts'
+import { clusterTlsProtocol } from '../../lib/network/cluster-encrypter.ts'
+import {
+  deriveStreamKeys,
+  makeDialerPreamble,
+  readListenerPreamble,
+} from '../../lib/trust/stream-preamble.ts'
 import { eventually } from '../support/eventually.ts'
 import {
   makeTestAuthority,
@@ -103,6 +109,41 @@ test('who knows the PSK but speaks no TLS is cut off at the second gate', async 
   raw.socket.write(randomBytes(5_000))
   await eventually(raw.ended)
   await eventually(() => a.recorder.counted('starling_p2p_refused_total', { gate: 'tls' }) === 1)
+})
+
+test('random bytes where the TLS handshake should be are refused at the second gate', async (t) => {
+  const [a, b] = await pair(t)
+  const [psk] = a.credentials.keyring
+  for (let round = 0; round < 20; round++) {
+    const raw = dialRaw(t, a)
+    const salt = randomBytes(16)
+    raw.socket.write(makeDialerPreamble(psk, salt))
+    const [answer] = (await once(raw.socket, 'data')) as [Buffer]
+    const listenerSalt = readListenerPreamble(psk, salt, answer)
+    assert.ok(listenerSalt)
+    const { key, iv } = deriveStreamKeys(psk, salt, listenerSalt).dialerToListener
+    const cipher = createCipheriv('aes-256-ctr', key, iv)
+    const lines = ['/multistream/1.0.0\n', `${clusterTlsProtocol}\n`].map((line) => [
+      line.length,
+      ...Buffer.from(line),
+    ])
+    raw.socket.write(cipher.update(Uint8Array.from(lines.flat())))
+    raw.socket.write(cipher.update(randomBytes(20_000 + round)))
+    await eventually(raw.ended)
+  }
+  await eventually(() => a.recorder.counted('starling_p2p_refused_total', { gate: 'tls' }) === 20)
+  assert.equal(await b.host.connect(a.endpoint, 5_000), a.peerId)
+})
+
+test('a peer that is not attested any more is disconnected', async (t) => {
+  const set = [...(await makeTestCluster({ nodes: [{ name: 'a' }, { name: 'b' }] })).values()]
+  assert.ok(set[0] && set[1])
+  const a = await startHost(t, set[0], { maintenanceIntervalMs: 50 })
+  const b = await startHost(t, set[1])
+  await a.host.connect(b.endpoint, 5_000)
+  a.attestations.revoke(b.peerId)
+  await eventually(() => a.host.connections().length === 0 && b.host.connections().length === 0)
+  assert.ok(a.recorder.warned(/not attested any more/))
 })
 
 test('a certificate of another CA is refused at the third gate, and its owner is told', async (t) => {

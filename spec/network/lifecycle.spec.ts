@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { rpcProtocols } from '../../lib/core/messaging.ts'
 import { eventually } from '../support/eventually.ts'
 import { makeTestAuthority, makeTestCluster, makeTestCredentials } from '../support/test-trust.ts'
+import { startRawPeer } from './raw-peer.ts'
 import { startHost } from './test-host.ts'
 
 const authority = await makeTestAuthority()
@@ -99,6 +100,36 @@ test('random bytes on many connections at once cost nothing that stays', async (
   a.host.handle(rpcProtocols.probe, () => [])
   const options = { timeoutMs: 2_000, maxAnswerSizeBytes: 10 }
   assert.deepEqual(await b.host.request(a.peerId, rpcProtocols.probe, new Uint8Array(), options), [])
+})
+
+test('a member that sends random bytes on every protocol harms nobody', async (t) => {
+  const a = await startHost(t, await makeTestCredentials('a', { authority }))
+  const b = await startHost(t, await makeTestCredentials('b', { authority }))
+  for (const { host } of [a, b]) {
+    host.join('registry.example.com')
+    for (const protocol of Object.values(rpcProtocols)) host.handle(protocol, () => [])
+  }
+  await b.host.connect(a.endpoint, 5_000)
+  const raw = await startRawPeer(t, authority)
+  const protocols = [...Object.values(rpcProtocols), '/meshsub/1.2.0', '/ipfs/id/1.0.0']
+  for (let round = 0; round < 40; round++) {
+    try {
+      const stream = await raw.open(a, protocols[round % protocols.length] as string)
+      stream.send(randomBytes(1 + ((round * 997) % 20_000)))
+      if (round % 3 === 0) await stream.close({ signal: AbortSignal.timeout(100) })
+    } catch {
+      // The other side may reset a stream, or the connection, at any point.
+    }
+  }
+  const options = { timeoutMs: 2_000, maxAnswerSizeBytes: 10 }
+  assert.deepEqual(await b.host.request(a.peerId, rpcProtocols.probe, new Uint8Array(), options), [])
+})
+
+test('a peer that opens connection after connection keeps four at most', async (t) => {
+  const a = await startHost(t, await makeTestCredentials('a', { authority }))
+  const raw = await startRawPeer(t, authority)
+  for (let count = 0; count < 10; count++) await raw.connect(a, { force: true })
+  await eventually(() => a.host.connections().length <= 4)
 })
 
 test('fifty nodes behind one address start together, and all are let in', { timeout: 60_000 }, async (t) => {

@@ -13,7 +13,7 @@ import { constantCredentials, MemoryAttestations, Recorder, systemClock, type Te
 /** A member of the cluster that does with its streams as it likes. */
 export interface RawPeer {
   readonly node: ClusterNode
-  connect(to: TestHost): Promise<Connection>
+  connect(to: TestHost, options?: { force: boolean }): Promise<Connection>
   open(to: TestHost, protocol: string): Promise<Stream>
 }
 
@@ -36,7 +36,8 @@ export async function startRawPeer(
   })
   t.after(() => node.libp2p.stop())
   await node.libp2p.start()
-  const connect = (to: TestHost) => node.libp2p.dial(toMultiaddr(to.endpoint))
+  const connect: RawPeer['connect'] = (to, options = { force: false }) =>
+    node.libp2p.dial(toMultiaddr(to.endpoint), options)
   return {
     node,
     connect,

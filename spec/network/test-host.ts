@@ -95,6 +95,10 @@ export class MemoryAttestations implements AttestationRegistry {
     }
   }
 
+  revoke(peerId: PeerId): void {
+    this.#known.delete(peerId)
+  }
+
   own(): Attestation {
     return this.#own
   }
