@@ -4,6 +4,13 @@ import { messageType } from './messages.ts'
 import type { Packets } from './packets.ts'
 import { stateCode } from './states.ts'
 
+/**
+ * The first exchanges follow each other quickly: while many join at once, datagrams of those who are not attested
+ * everywhere yet are dropped, and rumours die out before they have reached all.
+ */
+const firstPushPullMs = 1000
+/** A share of new members beyond which the cluster has not settled. */
+const settlingShare = 0.05
 /** Beyond so many members, push/pull becomes rarer, so that its cost for a node grows with log N only. */
 const pushPullScale = 32
 
@@ -13,6 +20,8 @@ export class Upkeep {
   readonly #packets: Packets
   readonly #claims: ClaimBook
   #nextPushPullMs = Number.POSITIVE_INFINITY
+  #pushPullIntervalMs = firstPushPullMs
+  #membersBefore = 1
   #nextRetryMs = Number.POSITIVE_INFINITY
   #nextForgetMs = Number.POSITIVE_INFINITY
 
@@ -24,7 +33,7 @@ export class Upkeep {
 
   start(): void {
     const { nowMs, rng, settings } = this.#context
-    this.#nextPushPullMs = nowMs + settings.pushPullIntervalMs * rng.next()
+    this.#nextPushPullMs = nowMs + firstPushPullMs * (0.5 + rng.next())
     this.#nextRetryMs = nowMs + settings.deadRetryIntervalMs * rng.next()
     this.#nextForgetMs = nowMs + forgetIntervalMs
   }
@@ -33,7 +42,8 @@ export class Upkeep {
   tick(): void {
     const { nowMs, settings } = this.#context
     if (nowMs >= this.#nextPushPullMs) {
-      this.#nextPushPullMs = nowMs + this.#jittered(settings.pushPullIntervalMs * this.#scale())
+      this.#adaptInterval()
+      this.#nextPushPullMs = nowMs + this.#jittered(this.#pushPullIntervalMs)
       this.#pushPull()
     }
     if (nowMs >= this.#nextRetryMs) {
@@ -44,6 +54,16 @@ export class Upkeep {
       this.#nextForgetMs = nowMs + forgetIntervalMs
       this.#forget()
     }
+  }
+
+  #adaptInterval(): void {
+    const { table, settings } = this.#context
+    const isSettling = table.members - this.#membersBefore > settlingShare * table.members
+    this.#membersBefore = table.members
+    const longestMs = settings.pushPullIntervalMs * this.#scale()
+    this.#pushPullIntervalMs = isSettling
+      ? firstPushPullMs
+      : Math.min(longestMs, 2 * this.#pushPullIntervalMs)
   }
 
   #pushPull(): void {
