@@ -42,6 +42,7 @@ export class RegistryServer {
   readonly #identities: ClientIdentities
   readonly #servers: Server[] = []
   readonly #waiting = new WeakMap<Socket, { count: number; last: Promise<void> }>()
+  readonly #established = new WeakSet<Socket>()
   #credentials: RegistryCredentials
   #refusalLoggedMs = Number.NEGATIVE_INFINITY
 
@@ -110,6 +111,7 @@ export class RegistryServer {
     server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) =>
       this.#accept(request, response),
     )
+    server.on('secureConnection', (socket) => this.#established.add(socket))
     server.on('drop', () => metrics.count('starling_registry_connections_dropped_total'))
     server.on('tlsClientError', (error, socket) => this.#handshakeFailed(error, socket))
     server.on('clientError', (error, socket) => this.#malformed(error, socket as Socket))
@@ -126,6 +128,11 @@ export class RegistryServer {
   }
 
   #malformed(error: Error, socket: Socket): void {
+    if (!this.#established.has(socket)) {
+      // A failed handshake, which comes here too.
+      socket.destroy()
+      return
+    }
     const code = systemErrorCode(error)
     this.#options.metrics.count('starling_registry_malformed_requests_total')
     if (code === 'ECONNRESET' || code === 'ERR_HTTP_REQUEST_TIMEOUT' || !socket.writable) {

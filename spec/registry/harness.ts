@@ -217,7 +217,7 @@ export function clientTls(credentials: CredentialSet): RequestOptions {
     ca: credentials.serverCaPem,
     cert: credentials.client.certPem,
     key: credentials.client.keyPem,
-    servername: credentials.nodeName,
+    checkServerIdentity: () => undefined,
   }
 }
 
