@@ -7,7 +7,8 @@ export function formatTable(
   const widths = columns.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? '').length)))
   const isNumeric = columns.map(
     (_, column) =>
-      rows.length > 0 && rows.every((row) => /^[\d.,]*( ?[a-zA-Zµ%/]+)?$/.test(String(row[column] ?? ''))),
+      rows.length > 0 &&
+      rows.every((row) => /^(?:[\d.,]+( ?[a-zA-Zµ%/]+)?|[-–])$/.test(String(row[column] ?? ''))),
   )
   return cells
     .map((row) =>
