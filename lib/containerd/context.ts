@@ -3,7 +3,7 @@ import type { Digest } from '../core/digest.ts'
 import type { Logger, Metrics } from '../core/ports.ts'
 import type { StoreView } from '../core/store-view.ts'
 import type { ContainerdClient } from './client.ts'
-import type { ManifestCache } from './manifests.ts'
+import type { ManifestCache } from './manifest-cache.ts'
 
 /** How long things wait, in milliseconds. */
 export interface StoreTiming {

@@ -1,29 +1,12 @@
-import { LRUCache } from 'lru-cache'
 import type { StoreBlob } from '../core/content-store.ts'
 import type { Digest } from '../core/digest.ts'
 import { isIndexMediaType, type TreeNode } from '../core/image-tree.ts'
-import { type ParsedManifest, parseManifest } from '../core/manifest.ts'
+import { parseManifest } from '../core/manifest.ts'
 import { maxManifestSizeBytes } from '../core/media-types.ts'
 import type { ContainerdClient } from './client.ts'
 import { isNotFound, toUnavailable } from './client.ts'
 import { matchesDigest, readSmallFile } from './content-folder.ts'
 import type { SessionContext } from './context.ts'
-
-/** Manifests never change, so what was parsed once is kept over reconnects; bounded by the digests that they name. */
-export class ManifestCache {
-  readonly #parsed = new LRUCache<Digest, ParsedManifest | 'other'>({
-    maxSize: 500_000,
-    sizeCalculation: (parsed) => (parsed === 'other' ? 1 : 4 + parsed.children.length),
-  })
-
-  get(digest: Digest): ParsedManifest | 'other' | undefined {
-    return this.#parsed.get(digest)
-  }
-
-  set(digest: Digest, parsed: ParsedManifest | 'other'): void {
-    this.#parsed.set(digest, parsed)
-  }
-}
 
 /**
  * The node of a blob that an image names as a manifest or index, with its children read. Undefined where the bytes

@@ -8,7 +8,7 @@ import { createContainerdReader } from './blob-reader.ts'
 import { ContainerdClient } from './client.ts'
 import { reportNamespaces, resolveContentPath } from './content-path.ts'
 import { defaultTiming, type SessionContext, type StoreTiming } from './context.ts'
-import { ManifestCache } from './manifests.ts'
+import { ManifestCache } from './manifest-cache.ts'
 import { probeSocket, probeVersion } from './probe.ts'
 import { Session } from './session.ts'
 

@@ -8,10 +8,10 @@ import { after, before, describe, it } from 'node:test'
 import { createContainerdStore } from '../../lib/containerd/store.ts'
 import type { ContentStore } from '../../lib/core/content-store.ts'
 import { containerdAvailable, startContainerd, type TestContainerd } from '../support/containerd.ts'
-import { quietPorts, Recording } from '../support/content-store-contract.ts'
 import { eventually } from '../support/eventually.ts'
 import { writeOciArchive } from '../support/oci-files.ts'
 import { buildImage } from '../support/oci-image.ts'
+import { quietPorts, Recording } from '../support/store-testing.ts'
 
 /** Listens on a socket and treats each connection in this way. */
 async function listen(socket: string, treat: (connection: Socket) => void): Promise<() => Promise<void>> {

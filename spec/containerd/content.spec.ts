@@ -11,10 +11,10 @@ import type { StoreTiming } from '../../lib/containerd/context.ts'
 import { createContainerdStore } from '../../lib/containerd/store.ts'
 import type { ContentStore } from '../../lib/core/content-store.ts'
 import { containerdAvailable, startContainerd, type TestContainerd } from '../support/containerd.ts'
-import { expectedBytes, quietPorts, Recording, readAll } from '../support/content-store-contract.ts'
 import { eventually } from '../support/eventually.ts'
 import { writeDockerArchive, writeOciArchive } from '../support/oci-files.ts'
 import { buildImage, type PlatformImage, type TestImage } from '../support/oci-image.ts'
+import { expectedBytes, quietPorts, Recording, readAll } from '../support/store-testing.ts'
 
 const labelPrefix = 'containerd.io/distribution.source.'
 

@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 import { createContainerdStore } from '../../lib/containerd/store.ts'
 import type { ContentStore, StoreChange } from '../../lib/core/content-store.ts'
 import type { Digest } from '../../lib/core/digest.ts'
-import { quietPorts, Recording } from '../support/content-store-contract.ts'
 import { eventually } from '../support/eventually.ts'
+import { quietPorts, Recording } from '../support/store-testing.ts'
 import { type ScriptedContainerd, startScripted, stringField } from './scripted-containerd.ts'
 
 function digestOf(bytes: Uint8Array): Digest {

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { blobPath } from '../../lib/containerd/content-folder.ts'
 import { createContainerdStore } from '../../lib/containerd/store.ts'
 import { containerdAvailable, startContainerd } from '../support/containerd.ts'
-import { contentStoreContract, quietPorts } from '../support/content-store-contract.ts'
+import { contentStoreContract } from '../support/content-store-contract.ts'
 import { writeOciArchive } from '../support/oci-files.ts'
+import { quietPorts } from '../support/store-testing.ts'
 
 contentStoreContract('containerd', {
   skip: containerdAvailable(),

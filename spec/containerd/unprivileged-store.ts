@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createContainerdStore } from '../../lib/containerd/store.ts'
-import { quietPorts, Recording, readAll } from '../support/content-store-contract.ts'
+import { quietPorts, Recording, readAll } from '../support/store-testing.ts'
 
 const [socket = '', contentPath = ''] = process.argv.slice(2)
 const ports = quietPorts()

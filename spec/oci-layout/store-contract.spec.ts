@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { layoutNamespace } from '../../lib/oci-layout/layout.ts'
 import { createOciLayoutStore } from '../../lib/oci-layout/store.ts'
 import { LayoutWriter } from '../../lib/oci-layout/writer.ts'
-import { contentStoreContract, quietPorts } from '../support/content-store-contract.ts'
+import { contentStoreContract } from '../support/content-store-contract.ts'
+import { quietPorts } from '../support/store-testing.ts'
 
 contentStoreContract('oci-layout', {
   skip: undefined,

@@ -8,10 +8,10 @@ import { digestHex } from '../../lib/core/digest.ts'
 import { blobPath } from '../../lib/oci-layout/layout.ts'
 import { createOciLayoutStore } from '../../lib/oci-layout/store.ts'
 import { LayoutWriter } from '../../lib/oci-layout/writer.ts'
-import { expectedBytes, quietPorts, Recording } from '../support/content-store-contract.ts'
 import { eventually } from '../support/eventually.ts'
 import { namedDescriptor, writeOciLayout } from '../support/oci-files.ts'
 import { buildImage } from '../support/oci-image.ts'
+import { expectedBytes, quietPorts, Recording } from '../support/store-testing.ts'
 
 describe('the store over an image-layout folder', () => {
   let folder: string

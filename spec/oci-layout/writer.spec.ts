@@ -8,8 +8,8 @@ import type { Digest } from '../../lib/core/digest.ts'
 import { createOciLayoutReader } from '../../lib/oci-layout/blob-reader.ts'
 import { readIndex } from '../../lib/oci-layout/layout.ts'
 import { LayoutWriter } from '../../lib/oci-layout/writer.ts'
-import { expectedBytes, readAll } from '../support/content-store-contract.ts'
 import { buildImage, type PlatformImage } from '../support/oci-image.ts'
+import { expectedBytes, readAll } from '../support/store-testing.ts'
 
 describe('the writer of an image-layout folder', () => {
   let path: string
