@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { peerViews, type ViewSources, whereView } from '../../lib/app/node-view.ts'
+import type { PeerConnector } from '../../lib/core/cluster.ts'
+import { fakeCatalog, fakeDigest, fakeMember, fakeMembership } from '../support/fake-cluster.ts'
+
+const self = fakeMember('self', { self: true })
+const other = fakeMember('node-a', { zone: 'rack-1' })
+const gone = fakeMember('node-b', { state: 'dead' })
+const here = fakeDigest('here')
+const there = fakeDigest('there')
+
+const sources: ViewSources = {
+  membership: fakeMembership([self, other, gone]),
+  catalog: fakeCatalog({
+    registries: ['docker.io'],
+    tags: {
+      'docker.io/library/one:1': { state: 'agreed', digest: there, holders: 1 },
+      'docker.io/library/two:2': { state: 'disputed', sides: [{ digest: here, holders: 2 }] },
+    },
+    holders: { [`docker.io ${here}`]: [self], [`docker.io ${there}`]: [other] },
+  }),
+  connector: { connections: () => [{ peerId: other.record.peerId }] } as unknown as PeerConnector,
+}
+
+describe('views of a node', () => {
+  it('show every member with its state, the dead too', () => {
+    const peers = peerViews(sources)
+    assert.deepEqual(
+      peers.map((peer) => [peer.name, peer.state, peer.self, peer.connected]),
+      [
+        ['node-a', 'alive', false, true],
+        ['node-b', 'dead', false, false],
+        ['self', 'alive', true, true],
+      ],
+    )
+    assert.equal(peers[0]?.zone, 'rack-1')
+  })
+
+  const verdicts: readonly [string, RegExp][] = [
+    ['docker.io/library/one:1', /a pull here comes from node-a/],
+    [there, /a pull here comes from node-a/],
+    [here, /held here and nowhere else/],
+    [fakeDigest('nowhere'), /no live node holds .*upstream/],
+    ['docker.io/library/two:2', /disagree/],
+    ['docker.io/library/three:3', /no live node announces docker\.io\/library\/three:3/],
+    ['quay.io/a/b:1', /quay\.io is not mirrored/],
+    [`docker.io/library/one@${here}`, /held here/],
+  ]
+  for (const [query, expected] of verdicts) {
+    it(`say where ${query.slice(0, 40)} comes from`, () => {
+      assert.match(whereView(query, sources).verdict, expected)
+    })
+  }
+
+  it('refuse what is neither a digest nor a reference', () => {
+    assert.throws(() => whereView('sha256:abcdef0123456789abcdef0123456789abcdef', sources), {
+      code: 'DIGEST_INVALID',
+    })
+    assert.throws(() => whereView('UPPER CASE', sources), { code: 'REFERENCE_INVALID' })
+  })
+
+  it('say so where nothing is shared', () => {
+    assert.match(whereView(here, undefined).verdict, /shares nothing/)
+  })
+})
