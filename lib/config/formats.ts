@@ -72,7 +72,7 @@ function wordProblem(maxLength: number): (text: string) => string | undefined {
 
 const nodeName: TextFormat = {
   noun: 'a name of letters, digits, dots, dashes and underscores',
-  problem: wordProblem(128),
+  problem: wordProblem(64),
 }
 
 /** Is this a name that a node may have? */

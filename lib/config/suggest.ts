@@ -21,12 +21,15 @@ export function editDistance(from: string, to: string): number {
 const plain = (text: string) => text.toLowerCase().replaceAll(/[-_ ]/g, '')
 
 /** The known word that somebody probably meant; undefined where none is near. Case, `-` and `_` don't count. */
-export function suggest(word: string, known: readonly string[]): string | undefined {
+export function suggest(word: string, words: readonly string[]): string | undefined {
   const wanted = plain(word.slice(0, 64))
   let best: string | undefined
   let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1
-  for (const candidate of known) {
-    const distance = editDistance(wanted, plain(candidate))
+  for (const candidate of words) {
+    const known = plain(candidate)
+    const isBeginning =
+      Math.min(wanted.length, known.length) >= 3 && (wanted.startsWith(known) || known.startsWith(wanted))
+    const distance = isBeginning ? 1 : editDistance(wanted, known)
     if (distance < bestDistance) {
       best = candidate
       bestDistance = distance

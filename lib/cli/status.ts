@@ -1,0 +1,63 @@
+import type { Command } from 'commander'
+import type { StatusView } from '../core/ops-view.ts'
+import { type CliContext, examples } from './context.ts'
+import { addNodeOptions, findNode, type NodeOptions } from './find-node.ts'
+import { formatAge, formatFacts, formatTable, type OutputFormat, outputOption, print } from './output.ts'
+
+/** `starling status` */
+export function addStatusCommand(program: Command, context: CliContext): void {
+  addNodeOptions(program.command('status'))
+    .description('Show what the node of this machine does, and what needs attention')
+    .addOption(outputOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['starling status', 'the node of this machine'],
+        ['starling status --output json | jq .problems', 'what needs attention'],
+      ),
+    )
+    .action(async (options: NodeOptions & { output: OutputFormat }) => {
+      print(context, options.output, await (await findNode(options)).status(), statusText)
+    })
+}
+
+function statusText(status: StatusView): string {
+  const { members, store } = status
+  const memberText = (['alive', 'suspect', 'stalled', 'dead', 'left'] as const)
+    .filter((state) => state === 'alive' || members[state] > 0)
+    .map((state) => `${members[state]} ${state}`)
+    .join(', ')
+  const storeText = [store.kind, store.version, store.state, store.problem].filter(
+    (part) => part !== undefined,
+  )
+  const facts = formatFacts([
+    ['node', `${status.name}${status.zone === '' ? '' : ` in zone ${status.zone}`} (${status.role})`],
+    ['peer id', status.peerId],
+    ['version', status.version],
+    ['running', `${formatAge(status.uptimeMs)}, since ${status.startedAt}`],
+    ['sharing', `${status.sharing.active ? 'yes' : 'no'}: ${status.sharing.reason}`],
+    ['registry', status.registryListen.length > 0 ? status.registryListen.join(', ') : 'not listening'],
+    [
+      'p2p',
+      status.p2pListen.length > 0
+        ? `${status.p2pListen.join(', ')}, ${status.udp ? 'TCP and UDP' : 'TCP only'}`
+        : 'not listening',
+    ],
+    ['store', storeText.join(', ')],
+    ['members', `${memberText}; ${status.connections} connected`],
+    ['certificates', status.certificates.map(({ name, notAfter }) => `${name} until ${notAfter}`)],
+    ['problems', status.problems.length > 0 ? status.problems : 'none'],
+  ])
+  if (status.registries.length === 0) return facts
+  const rows = status.registries.map((registry) => [
+    registry.registry,
+    String(registry.origins),
+    String(registry.localDigests),
+    String(registry.localTags),
+    String(registry.digests),
+    String(registry.tags),
+    String(registry.disputedTags),
+  ])
+  const header = ['registry', 'nodes', 'digests here', 'tags here', 'digests', 'tags', 'disputed']
+  return `${facts}\n${formatTable(header, rows)}`
+}

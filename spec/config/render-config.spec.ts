@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import fc from 'fast-check'
+import { configJsonSchema, parseConfig } from '../../lib/config/config-file.ts'
+import { renderConfig, renderConfigYaml } from '../../lib/config/render-config.ts'
+import type { NodeConfig } from '../../lib/core/config.ts'
+
+const name = fc.stringMatching(/^[A-Za-z0-9]([A-Za-z0-9._-]{0,10}[A-Za-z0-9])?$/)
+const path = fc
+  .array(fc.stringMatching(/^[A-Za-z0-9 _:#'"@%é&*!|>{}-]{1,12}$/), { minLength: 1, maxLength: 4 })
+  .filter((parts) => parts.every((part) => part.trim() !== ''))
+  .map((parts) => `/${parts.join('/')}`)
+const host = fc.oneof(fc.ipV4(), fc.constantFrom('::', '::1', 'fe80::1', '2001:db8::7'))
+const endpoint = (minPort: number) => fc.record({ host, port: fc.integer({ min: minPort, max: 65_535 }) })
+const reachable = endpoint(1).filter(({ host: ip }) => ip !== '0.0.0.0' && ip !== '::')
+const duration = (min: number, max: number) => fc.integer({ min, max })
+const unique = <T>(item: fc.Arbitrary<T>, minLength = 0) =>
+  fc.uniqueArray(item, { minLength, maxLength: 4, selector: (value) => JSON.stringify(value) })
+
+const configs: fc.Arbitrary<NodeConfig> = fc
+  .record({
+    node: fc.record({ name, zone: fc.oneof(fc.constant(''), name) }),
+    dataDir: path,
+    registries: path,
+    registry: fc.record({
+      listen: unique(endpoint(0), 1),
+      workers: fc.integer({ min: 1, max: 64 }),
+      stallTimeoutMs: duration(100, 300_000),
+      maxConnections: fc.integer({ min: 1, max: 65_535 }),
+    }),
+    p2p: fc.record({ listen: unique(endpoint(0), 1), advertise: unique(reachable), udp: fc.boolean() }),
+    bootstrap: unique(reachable),
+    store: fc.oneof(
+      fc.record({ type: fc.constant('oci-layout' as const), path }),
+      fc.record({
+        type: fc.constant('containerd' as const),
+        socket: path,
+        namespaces: unique(name, 1),
+        contentPath: fc.oneof(path, fc.constant(undefined)),
+      }),
+    ),
+    auditIntervalMs: duration(1000, 86_400_000),
+    trust: fc.record({
+      serverCa: path,
+      clientCa: path,
+      servingCert: path,
+      servingKey: path,
+      clientCert: path,
+      clientKey: path,
+      psk: path,
+      identity: path,
+    }),
+    ops: fc.record({ socket: path, listen: fc.oneof(endpoint(0), fc.constant(undefined)) }),
+    log: fc.record({ level: fc.constantFrom('debug' as const, 'info', 'warn', 'error') }),
+    shutdownGraceMs: duration(0, 3_600_000),
+    certsDir: path,
+    excludeReferences: unique(fc.constantFrom(':latest$', '^docker\\.io/', ':.*-dev$', "'", '#x: y')),
+  })
+  .filter(({ p2p, registry, ops }) => {
+    const ports = [...p2p.listen, ...registry.listen, ...(ops.listen === undefined ? [] : [ops.listen])]
+    return new Set(ports.map((port) => JSON.stringify(port))).size === ports.length
+  })
+
+describe('the effective configuration', () => {
+  it('is read back to the same, whatever it is', () => {
+    fc.assert(
+      fc.property(configs, (generated) => {
+        // Records of fast-check have no prototype.
+        const config = structuredClone(generated)
+        const text = renderConfigYaml(config)
+        assert.deepEqual(parseConfig(text, '/x/c.yaml', { hostname: 'other' }), config, text)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it('names every key of the schema that has a default', () => {
+    const shown = JSON.stringify(renderConfig(parseConfig('{}', '/x/c.yaml', { hostname: 'h' })))
+    const visit = (schema: object): void => {
+      for (const [key, value] of Object.entries((schema as { properties?: object }).properties ?? {})) {
+        const isShown = shown.includes(`"${key}":`)
+        assert(
+          isShown || key === 'dir' || !('default' in (value as object)),
+          `${key} has a default and is not shown`,
+        )
+        visit(value as object)
+      }
+    }
+    visit(configJsonSchema)
+  })
+
+  it('holds no secret, only where they are', () => {
+    const { trust } = renderConfig(parseConfig('{}', '/x/c.yaml', { hostname: 'h' }))
+    for (const value of Object.values(trust ?? {})) assert.match(value ?? '', /^\//)
+  })
+})
+
+describe('the JSON Schema of the configuration', () => {
+  it('is one that any validator of draft 2020-12 can read', () => {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false, discriminator: true })
+    assert.equal(ajv.validateSchema(configJsonSchema), true)
+    const validate = ajv.compile(configJsonSchema)
+    assert.equal(validate({ node: { name: 'a' } }), true)
+    assert.equal(validate({ nod: {} }), false)
+  })
+
+  it('describes every key', () => {
+    const visit = (schema: object, where: string): void => {
+      for (const [key, value] of Object.entries((schema as { properties?: object }).properties ?? {})) {
+        const { description, const: fixed } = value as { description?: string; const?: string }
+        assert(fixed !== undefined || (description ?? '').length > 5, `${where}.${key} has no description`)
+        visit(value as object, `${where}.${key}`)
+      }
+    }
+    visit(configJsonSchema, 'config')
+  })
+})
