@@ -22,6 +22,8 @@ export class ClaimBook {
   readonly #wants: Wants
   /** Called when somebody else's suspicion is news here. */
   onSuspicion: (member: number) => void = () => undefined
+  /** Called when this node itself has found something out: the next gossip tick is too far. */
+  onFinding: () => void = () => undefined
 
   constructor(
     context: MachineContext,
@@ -169,6 +171,7 @@ export class ClaimBook {
     if (claim.state <= stateCode.stalled && (from === 0 || from >= stateCode.dead)) this.#order.add(member)
     this.#rumours.replace({ member, accuser, refused })
     if (from !== claim.state) this.#announce(member, stateOfCode(from), reason)
+    if (source === 'own-finding') this.onFinding()
     if (claim.state === stateCode.alive && from !== stateCode.alive) this.#checkName(member)
   }
 

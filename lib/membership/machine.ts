@@ -78,6 +78,7 @@ export class MembershipMachine {
     this.#relays = new Relays(context, packets)
     this.#upkeep = new Upkeep(context, packets, claims)
     this.#claims.onSuspicion = (member) => this.#verify(member)
+    this.#claims.onFinding = () => this.#tell(settings.gossipFanout)
     table.setState(self, stateCode.alive, 0)
     table.incarnation[self] = options.incarnation
     table.record[self] = directory.acquireRecord(options.self)

@@ -42,7 +42,7 @@ export interface MembershipSettings {
 export const defaultSettings: MembershipSettings = Object.freeze({
   probeIntervalMs: 1000,
   probeTimeoutMs: 500,
-  indirectTimeoutMs: 700,
+  indirectTimeoutMs: 500,
   indirectProbes: 3,
   refusedGraceMs: 200,
   maxConcurrentProbes: 32,
