@@ -53,10 +53,13 @@ export function readBody(message: IncomingMessage, reading: BodyReading): Promis
 
 const maxDiscardedSizeBytes = 16_384
 
-/** Gets rid of an answer that nobody wants; a short one is read to its end, so that the connection can be kept. */
-export function discardBody(message: IncomingMessage): void {
+/**
+ * Gets rid of an answer that nobody wants; one with a short body, or to HEAD, is read to its end, so that the connection can
+ * be kept.
+ */
+export function discardBody(message: IncomingMessage, hasBody = true): void {
   message.on('error', () => {})
   const length = Number(message.headers['content-length'] ?? Number.NaN)
-  if (length <= maxDiscardedSizeBytes) message.resume()
+  if (!hasBody || length <= maxDiscardedSizeBytes) message.resume()
   else message.destroy()
 }

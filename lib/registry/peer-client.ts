@@ -54,7 +54,7 @@ class PeerAgent extends Agent {
 export class PeerClient {
   readonly #limits: PeerLimits
   readonly #clock: Clock
-  readonly #checked = new WeakMap<Socket, string>()
+  readonly #checked = new WeakMap<Socket, { readonly untilMs: number }>()
   #agent: PeerAgent
 
   constructor(credentials: RegistryCredentials, limits: PeerLimits, clock: Clock) {
@@ -107,8 +107,6 @@ export class PeerClient {
         path: request.path,
         headers: { [hopHeader]: '1', ...(request.range === undefined ? {} : { range: request.range }) },
         servername: isIP(peer.name) === 0 ? peer.name : '',
-        // The whole identity is checked below, on resumed sessions and kept connections too.
-        checkServerIdentity: () => undefined,
         maxHeaderSize: maxHeaderSizeBytes,
         peerKey: `${peer.peerId} ${peer.certificateKeyHash} ${peer.name}`,
       }
@@ -136,8 +134,15 @@ export class PeerClient {
         timer = setTimeout(() => fail(outcome, reason), timeoutMs)
       }
       const connected = (socket: Socket): void => {
+        if (socket.destroyed) {
+          // An error follows.
+          phase = 'waiting'
+          return
+        }
         const problem = this.#identityProblem(socket as TLSSocket, peer)
         if (problem !== undefined) {
+          // With an error, so that the agent forgets the TLS session too.
+          socket.destroy(new Error(problem))
           fail('refused', problem)
           return
         }
@@ -171,9 +176,15 @@ export class PeerClient {
     })
   }
 
+  /**
+   * A resumed session has no certificate to look at. It is resumed only for the peer, key and name under which its first
+   * connection was checked, and forgotten where that check failed.
+   */
   #identityProblem(socket: TLSSocket, peer: CandidatePeer): string | undefined {
-    const expected = `${peer.name} ${peer.certificateKeyHash}`
-    if (this.#checked.get(socket) === expected) return undefined
+    const checked = this.#checked.get(socket)
+    const now = this.#clock.wallMs()
+    if (checked !== undefined) return now > checked.untilMs ? 'its certificate is expired' : undefined
+    if (socket.isSessionReused()) return undefined
     const certificate = socket.getPeerX509Certificate()
     if (certificate === undefined) return 'it showed no certificate'
     if (certificate.checkHost(peer.name, { subject: 'never', wildcards: false }) === undefined) {
@@ -182,8 +193,9 @@ export class PeerClient {
     const key = certificate.publicKey.export({ type: 'spki', format: 'der' })
     const keyHash = createHash('sha256').update(key).digest('hex')
     if (keyHash !== peer.certificateKeyHash) return 'its certificate has another key than its record says'
-    if (this.#clock.wallMs() > certificate.validToDate.getTime()) return 'its certificate is expired'
-    this.#checked.set(socket, expected)
+    const untilMs = certificate.validToDate.getTime()
+    if (now > untilMs) return 'its certificate is expired'
+    this.#checked.set(socket, { untilMs })
     return undefined
   }
 }
@@ -193,7 +205,11 @@ function makeAgent(credentials: RegistryCredentials, limits: PeerLimits): PeerAg
     ca: credentials.serverCaPem,
     cert: credentials.client.certPem,
     key: credentials.client.keyPem,
-    minVersion: 'TLSv1.2',
+    // Before 1.3 a session could be kept before the identity of its peer is checked.
+    minVersion: 'TLSv1.3',
+    // The whole identity is checked for each request, on resumed sessions and kept connections too. Node keeps no
+    // connection that was opened with a check of its own, so this one belongs to the agent.
+    checkServerIdentity: () => undefined,
     keepAlive: true,
     scheduling: 'lifo',
     maxSockets: maxConnectionsPerPeer,

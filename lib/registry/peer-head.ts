@@ -32,7 +32,7 @@ export async function askPeersForSize(
     }
     const { statusCode, headers } = answer.message
     const head = readAnswerHead(statusCode, headers, { ranged: false, digest })
-    discardBody(answer.message)
+    discardBody(answer.message, false)
     if (head.type === 'body') {
       attempt.end('complete', '')
       return { sizeBytes: head.sizeBytes, attempts }

@@ -193,6 +193,63 @@ test('a holder with another name or another key than its record says is refused'
   }
 })
 
+test('connections to a holder are kept and used again', async () => {
+  const ports = new Set<number | undefined>()
+  await using counting = await startHostilePeer(
+    node('hostile'),
+    '127.0.11.3',
+    small,
+    ({ request, response, head, body }) => {
+      ports.add(request.socket.remotePort)
+      head()
+      response.end(body)
+    },
+  )
+  await using asking = await startPlane(node('asking'), { limits })
+  asking.control.candidates = [candidateOf(node('hostile'), counting.endpoint)]
+  const path = blobPath(honest.control.local.put(small))
+  for (let round = 0; round < 5; round++) {
+    assert.equal((await fetchFrom(asking.endpoint, node('asking'), path)).status, 200)
+  }
+  assert.equal(counting.seen.requests, 5)
+  assert.equal(ports.size, 1)
+})
+
+test('a kept connection that the holder has closed meanwhile costs no candidate', async () => {
+  await using asking = await startPlane(node('asking'), { limits })
+  await using closing = await startHostilePeer(
+    node('hostile'),
+    '127.0.11.3',
+    small,
+    ({ request, response, head, body }) => {
+      const { socket } = request
+      if (closing.seen.requests === 2) {
+        socket.destroy()
+        return
+      }
+      head()
+      response.end(body)
+    },
+  )
+  asking.control.candidates = [candidateOf(node('hostile'), closing.endpoint)]
+  const path = blobPath(honest.control.local.put(small))
+  for (let round = 0; round < 2; round++) {
+    const answer = await fetchFrom(asking.endpoint, node('asking'), path)
+    assert.equal(answer.status, 200, answer.body.toString().slice(0, 300))
+  }
+  assert.equal(closing.seen.requests, 3)
+})
+
+test('a session of a peer that was refused is not resumed', async () => {
+  await using asking = await startPlane(node('asking'), { limits })
+  const { peer } = candidateOf(node('honest'), honest.endpoint)
+  asking.control.candidates = [{ peer: { ...peer, name: 'somebody' }, reach: 'complete' }]
+  const path = blobPath(honest.control.local.put(small))
+  for (let round = 0; round < 3; round++) {
+    assert.equal((await fetchFrom(asking.endpoint, node('asking'), path)).status, 404)
+  }
+})
+
 test('a client that goes away frees the holder at once', async () => {
   await using endless = await startHostilePeer(
     node('hostile'),

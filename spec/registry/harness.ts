@@ -222,7 +222,7 @@ export function clientTls(credentials: CredentialSet): RequestOptions {
 }
 
 export function keptAgent(): Agent {
-  return new Agent({ keepAlive: true, maxSockets: 1 })
+  return new Agent({ keepAlive: true, maxSockets: 1, checkServerIdentity: () => undefined })
 }
 
 export function fetchFrom(
@@ -232,9 +232,13 @@ export function fetchFrom(
   options: RequestOptions & { body?: string } = {},
 ): Promise<ClientAnswer> {
   const { body, ...rest } = options
+  const { checkServerIdentity, ...tls } = clientTls(credentials)
+  // Node keeps no connection that was opened with a check of its own: a kept agent has it.
+  const identity = rest.agent === undefined ? { checkServerIdentity } : {}
   return new Promise((resolve, reject) => {
     const outgoing = request({
-      ...clientTls(credentials),
+      ...tls,
+      ...identity,
       agent: false,
       host: endpoint.host,
       port: endpoint.port,
