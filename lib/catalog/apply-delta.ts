@@ -1,9 +1,9 @@
 import { type Checkpoint, compareAge, sameBytes } from './checkpoint.ts'
 import { changeSize, type ElementChange, keySizeBytes, maxInventoryElements, tagKey } from './elements.ts'
-import { allBuckets, changeIds, emptyIds, hashBuckets, type IdSets, includesId } from './id-sets.ts'
+import { changeIds, emptyIds, hashBuckets, type IdSets, includesId } from './id-sets.ts'
 import type { OriginEntry } from './origin-table.ts'
 import { bucketsToKeep, countOf, type ReplicaState } from './replica-state.ts'
-import { bucketOf, setHashOf } from './set-hash.ts'
+import { allBuckets, bucketOf, setHashOf } from './set-hash.ts'
 import { exchangeSets, runSteps } from './transition.ts'
 
 /**

@@ -112,5 +112,3 @@ export function hashBuckets(
   }
   return hashes
 }
-
-export const allBuckets: readonly number[] = Array.from({ length: bucketCount }, (_, bucket) => bucket)

@@ -75,6 +75,12 @@ export class LocalInventory {
     return this.#registries.get(registry)?.tags() ?? []
   }
 
+  /** How many digests and tags are offered of a registry. */
+  count(registry: string): { digests: number; tags: number } {
+    const local = this.#registries.get(registry)
+    return { digests: local?.digests.size ?? 0, tags: local?.tagCount ?? 0 }
+  }
+
   /** Applies a change at once. */
   apply(change: StoreChange): InventoryChange[] {
     return runSteps(this.applySteps(change))

@@ -66,6 +66,10 @@ export class LocalRegistry {
     return this.#repositories.size > 0
   }
 
+  get tagCount(): number {
+    return this.#tags.size
+  }
+
   tags(): Iterable<TagPair> {
     return this.#tags.values()
   }

@@ -1,8 +1,8 @@
 import type { PeerId } from '../core/peer-id.ts'
 import { ElementIndex } from './element-index.ts'
-import { allBuckets, hashBuckets, type IdSets, type Tables } from './id-sets.ts'
+import { hashBuckets, type IdSets, type Tables } from './id-sets.ts'
 import { type OriginEntry, OriginTable } from './origin-table.ts'
-import type { BucketHashes } from './set-hash.ts'
+import { allBuckets, type BucketHashes } from './set-hash.ts'
 import { TagIndex } from './tag-index.ts'
 
 /** The replica of one registry: everything that is known of what its origins offer. */

@@ -8,6 +8,7 @@ import { hash } from 'node:crypto'
  */
 export const bucketCount = 64
 export const hashSizeBytes = 32
+export const allBuckets: readonly number[] = Array.from({ length: bucketCount }, (_, bucket) => bucket)
 
 /** The hashes of all buckets, one after the other. An empty bucket is 32 zero bytes. */
 export type BucketHashes = Uint8Array
