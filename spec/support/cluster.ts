@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { initTrust } from '../../lib/app/trust-init.ts'
 import type { PeerView } from '../../lib/core/ops-view.ts'
+import { LayoutWriter } from '../../lib/oci-layout/writer.ts'
 import { namespaceNetwork } from './cluster/namespaces.ts'
 import { type ClusterNetwork, loopbackNetwork } from './cluster/network.ts'
 import { ClusterNode } from './cluster/node-process.ts'
@@ -107,7 +107,7 @@ async function makeNodes(
   const firstThree = places.slice(0, 3)
   const nodes: ClusterNode[] = []
   for (const place of places) {
-    await mkdir(join(place.dir, 'oci'), { recursive: true })
+    if (store === 'oci-layout') await LayoutWriter.open(join(place.dir, 'oci'))
     const own = {
       trustDir: join(trustDir, place.name),
       store:

@@ -1,6 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
 
 /**
  * Processes that this process has started and that must not outlive it. They stay in our process group, so that
@@ -57,20 +56,22 @@ export function isRunning(child: ChildProcess): boolean {
   return child.pid !== undefined && child.exitCode === null && child.signalCode === null
 }
 
-/** SIGTERM, and SIGKILL where that has not ended it within `graceMs`. A stopped process is continued. */
-export async function endOwned(child: ChildProcess, graceMs = 10_000): Promise<void> {
+/** Sends a signal and waits until the process has ended; one that has ended already is no error. */
+export async function endBy(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (!isRunning(child)) return
+  child.ref()
   const ended = once(child, 'exit')
-  child.kill('SIGTERM')
+  child.kill(signal)
+  // A process that was stopped takes other signals than SIGKILL only when it goes on.
   child.kill('SIGCONT')
-  const abort = new AbortController()
-  const grace = delay(graceMs, undefined, { signal: abort.signal }).then(
-    () => child.kill('SIGKILL'),
-    () => undefined,
-  )
   await ended
-  abort.abort()
-  await grace
+}
+
+/** SIGTERM, and SIGKILL where that has not ended it within `graceMs`. */
+export async function endOwned(child: ChildProcess, graceMs = 10_000): Promise<void> {
+  const killer = setTimeout(() => child.kill('SIGKILL'), graceMs)
+  await endBy(child, 'SIGTERM')
+  clearTimeout(killer)
 }
 
 export interface Outcome {

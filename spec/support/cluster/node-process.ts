@@ -1,19 +1,19 @@
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { eventually } from '../eventually.ts'
-import { endOwned, isRunning, type Outcome, runToEnd, startOwned } from '../processes.ts'
+import { endBy, endOwned, isRunning, type Outcome, runToEnd, startOwned } from '../processes.ts'
 import type { ClusterNetwork } from './network.ts'
 import { opsGet, opsJson } from './ops-client.ts'
 import { type ClientTls, type Fetched, type FetchOptions, fetchRegistry } from './registry-client.ts'
 
 /** A line of a node's log: pino's JSON. */
 export interface LogLine {
-  readonly level: number
-  readonly time: number
+  readonly level: string
+  /** ISO 8601 in UTC. */
+  readonly time: string
   readonly msg: string
   readonly [field: string]: unknown
 }
@@ -129,11 +129,7 @@ export class ClusterNode {
 
   /** SIGKILL, and the end of the process. */
   async kill(): Promise<void> {
-    const child = this.#child
-    if (child === undefined || !isRunning(child)) return
-    const ended = once(child, 'exit')
-    child.kill('SIGKILL')
-    await ended
+    if (this.#child !== undefined) await endBy(this.#child, 'SIGKILL')
   }
 
   pause(): void {
@@ -182,7 +178,7 @@ export class ClusterNode {
     return fetchRegistry(new URL(path, this.registryUrl), await this.clientTls(), options)
   }
 
-  /** The log so far. Lines that are no JSON (a crash) come as `msg` of level 60. */
+  /** The log so far. Lines that are no JSON (a crash) come as `msg` of level `fatal`. */
   logs(): LogLine[] {
     return this.#logText()
       .split('\n')
@@ -191,7 +187,7 @@ export class ClusterNode {
         try {
           return JSON.parse(line) as LogLine
         } catch {
-          return { level: 60, time: 0, msg: line }
+          return { level: 'fatal', time: '', msg: line }
         }
       })
   }

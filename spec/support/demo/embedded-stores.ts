@@ -90,7 +90,10 @@ async function pull(node: ClusterNode, image: DemoImage): Promise<PullResult> {
 export function embeddedStores(): DemoStores {
   return {
     kind: 'embedded OCI image-layout folders',
-    configFor: async (place) => ({ type: 'oci-layout', path: layoutOf(place) }),
+    async configFor(place) {
+      await LayoutWriter.open(layoutOf(place))
+      return { type: 'oci-layout', path: layoutOf(place) }
+    },
     async add(node, { name, image }) {
       const writer = await LayoutWriter.open(layoutOf(node))
       for (const [digest, blob] of image.blobs) await writer.addBlob(blob.bytes(), digest)

@@ -41,7 +41,7 @@ async function pullThrough(
   if (pulled.digest !== image.image.root.digest) throw new Error(`the tag led to ${pulled.digest}`)
   const rate = formatSize(pulled.bytes / (pulled.durationMs / 1000))
   say.note(`${formatSize(pulled.bytes)} in ${formatMs(pulled.durationMs)} (${rate}/s): ${pulled.detail}`)
-  for (const reason of reasonsSince(node, sinceWallMs)) say.note(`why: ${reason}`)
+  say.note(`why: ${reasonsSince(node, sinceWallMs).join('; ')}`)
 }
 
 async function printCommand(cluster: Cluster, index: number, ...args: readonly string[]): Promise<void> {

@@ -39,7 +39,7 @@ export async function waitDead(node: ClusterNode, other: ClusterNode): Promise<n
 export function reasonsSince(node: ClusterNode, sinceWallMs: number): string[] {
   const bytesByReason = new Map<string, number>()
   for (const line of node.logs()) {
-    if (line.msg !== 'request' || line.time < sinceWallMs || line.method !== 'GET') continue
+    if (line.msg !== 'request' || Date.parse(line.time) < sinceWallMs || line.method !== 'GET') continue
     const reason = String(line.reason)
     bytesByReason.set(reason, (bytesByReason.get(reason) ?? 0) + Number(line.bytes))
   }
