@@ -95,7 +95,7 @@ export function readRecord(bytes: Uint8Array): SignedRecord {
 
 /** SHA-256 over the sorted names, joined by line feeds; 32 bytes. */
 export function hashRegistries(registries: readonly string[]): Uint8Array {
-  return hash('sha256', [...registries].sort().join('\n'), 'buffer')
+  return Uint8Array.from(hash('sha256', [...registries].sort().join('\n'), 'buffer'))
 }
 
 /** SubjectPublicKeyInfo of Ed25519 (RFC 8410 §4) up to the 32 bytes of the key. */
