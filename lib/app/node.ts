@@ -1,0 +1,147 @@
+import type { MirrorSet } from '../core/cluster.ts'
+import type { NodeConfig } from '../core/config.ts'
+import { describeError } from '../core/errors.ts'
+import type { NodeView } from '../core/ops-view.ts'
+import type { Logger } from '../core/ports.ts'
+import { createMetrics } from '../ops/metrics.ts'
+import { createOpsServer } from '../ops/server.ts'
+import { lockDataDir } from './data-dir.ts'
+import { createMirrorsFile } from './mirrors.ts'
+import { readyView, statusView } from './node-status.ts'
+import { imageViews, peerViews, whereView } from './node-view.ts'
+import { createSharing, type Sharing } from './sharing.ts'
+import { createSystemRng, systemClock } from './system.ts'
+import { createCredentials, loadCredentials } from './trust-files.ts'
+
+const retrySharingMs = 15_000
+
+export interface RunningNode {
+  readonly view: NodeView
+  /** Says goodbye to the cluster, lets transfers in flight end within the grace period, and closes everything. */
+  stop(): Promise<void>
+}
+
+function isEmpty(mirrors: MirrorSet): boolean {
+  return mirrors.names.length === 0 && !mirrors.wildcard
+}
+
+/**
+ * Starts a node. With nothing to mirror it opens no port, only the ops socket, and waits until registries.yaml names a registry.
+ * @throws StarlingError where the data directory, a trust file, registries.yaml or a port can't be used; nothing stays open
+ */
+export async function startNode(config: NodeConfig, log: Logger): Promise<RunningNode> {
+  const clock = systemClock
+  const rng = createSystemRng()
+  const startedMs = clock.wallMs()
+  const closers: (() => Promise<void>)[] = []
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) {
+      await close().catch((error) => log.warn({ error: describeError(error) }, 'a part did not stop cleanly'))
+    }
+  }
+
+  try {
+    const lock = await lockDataDir(config.dataDir)
+    closers.push(() => lock.release())
+    const credentials = createCredentials(await loadCredentials(config.trust, config.node.name, startedMs))
+    const { metrics, text } = createMetrics()
+    const mirrors = createMirrorsFile({ file: config.registries, log, metrics })
+    await mirrors.start()
+    closers.push(() => mirrors.stop())
+
+    let sharing: Sharing | undefined
+    let sharingProblem: string | undefined
+    let stopping = false
+    let turn: Promise<void> = Promise.resolve()
+
+    async function follow(wanted: MirrorSet): Promise<void> {
+      if (sharing !== undefined && isEmpty(wanted)) {
+        const ending = sharing
+        sharing = undefined
+        await ending.stop()
+        log.info({ registries: config.registries }, 'nothing is mirrored any more; all ports are closed')
+      } else if (sharing !== undefined) {
+        sharing.setMirrors(wanted)
+      } else if (!isEmpty(wanted)) {
+        const next = await createSharing({ config, credentials, mirrors: wanted, clock, rng, log, metrics })
+        await next.start()
+        sharing = next
+        sharingProblem = undefined
+      }
+    }
+
+    /** One change after the other; a failure is kept for `starling status` and tried again. */
+    function followSoon(): void {
+      turn = turn.then(async () => {
+        if (stopping) return
+        try {
+          await follow(mirrors.current())
+        } catch (error) {
+          sharingProblem = describeError(error)
+          log.error({ problem: sharingProblem, retryInMs: retrySharingMs }, 'sharing could not begin')
+          setTimeout(followSoon, retrySharingMs).unref()
+        }
+      })
+    }
+
+    const sources = {
+      config,
+      credentials,
+      clock,
+      startedMs,
+      mirrors,
+      sharing: () => sharing,
+      sharingProblem: () => sharingProblem,
+    }
+    const view: NodeView = {
+      status: () => statusView(sources),
+      peers: () => (sharing === undefined ? [] : peerViews(viewSources(sharing))),
+      registries: () => sharing?.catalog.summaries() ?? [],
+      images: () => (sharing === undefined ? [] : imageViews(viewSources(sharing))),
+      where: (query) => whereView(query, sharing === undefined ? undefined : viewSources(sharing)),
+      ready: () => readyView(sources),
+      metrics: text,
+    }
+
+    const ops = createOpsServer({
+      view,
+      socket: config.ops.socket,
+      listen: config.ops.listen,
+      credentials,
+      log,
+    })
+    await ops.start()
+    closers.push(() => ops.stop())
+
+    if (isEmpty(mirrors.current())) {
+      log.info(
+        { registries: config.registries },
+        'no registry is mirrored: no port is open; waiting for the file to name one',
+      )
+    }
+    await follow(mirrors.current())
+    closers.push(async () => {
+      stopping = true
+      await turn
+      await sharing?.stop()
+    })
+    mirrors.subscribe(followSoon)
+    log.info({ name: config.node.name, peerId: credentials.current().peerId }, 'node started')
+
+    let stopped: Promise<void> | undefined
+    return {
+      view,
+      stop() {
+        stopped ??= closeAll()
+        return stopped
+      },
+    }
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}
+
+function viewSources(sharing: Sharing) {
+  return { membership: sharing.membership, catalog: sharing.catalog, connector: sharing.host }
+}

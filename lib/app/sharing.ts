@@ -1,0 +1,238 @@
+import { join } from 'node:path'
+import { createContainerdStore } from '../containerd/store.ts'
+import type { CatalogService, MirrorSet, OriginState } from '../core/cluster.ts'
+import type { NodeConfig } from '../core/config.ts'
+import type { ContentStore, StoreChange } from '../core/content-store.ts'
+import type { Credentials } from '../core/credentials.ts'
+import { describeError } from '../core/errors.ts'
+import { isReachable, type MemberState } from '../core/peer.ts'
+import type { Clock, Logger, Metrics, Rng, Service } from '../core/ports.ts'
+import { OfferFilter } from '../core/reference.ts'
+import { type ClusterHost, createHost } from '../network/host.ts'
+import { createUdpTransport, type UdpTransport } from '../network/udp-transport.ts'
+import { createOciLayoutStore } from '../oci-layout/store.ts'
+import { CandidateOrder } from '../selection/candidate-order.ts'
+import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
+import { advertisedEndpoints, resolveBootstrap } from './addresses.ts'
+import { AttestationStore } from './attestation-store.ts'
+import { createCatalogService } from './catalog-service.ts'
+import { createMembershipService, type RunningMembership } from './membership-service.ts'
+import { createRegistryControl } from './registry-control.ts'
+import { createRegistryHost, type RegistryHost } from './registry-host.ts'
+import { version } from './version.ts'
+
+/** What the catalog keeps of a member that is dead or left; a flap within it costs no transfer. */
+const forgetAfterMs = 600_000
+const sweepIntervalMs = 30_000
+/** Blobs that turn out to be gone have the store listed anew, at most this often. */
+const minAuditGapMs = 2_000
+
+export interface SharingOptions {
+  readonly config: NodeConfig
+  readonly credentials: Credentials
+  readonly mirrors: MirrorSet
+  readonly clock: Clock
+  readonly rng: Rng
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+/** Everything that runs only while this node mirrors something: ports, membership, catalog, store and registry. */
+export interface Sharing extends Service {
+  readonly host: ClusterHost
+  readonly udp: UdpTransport
+  readonly membership: RunningMembership
+  readonly catalog: CatalogService
+  readonly store: ContentStore
+  readonly registry: RegistryHost
+  setMirrors(mirrors: MirrorSet): void
+  /** Has the store told what it holds? */
+  hasInventory(): boolean
+}
+
+function createStore(options: SharingOptions): ContentStore {
+  const { config, clock, metrics } = options
+  const log = options.log.child({ part: 'store' })
+  return config.store.type === 'containerd'
+    ? createContainerdStore({ ...config.store, log, clock, metrics })
+    : createOciLayoutStore({ path: config.store.path, log, clock, metrics })
+}
+
+function originStateOf(state: MemberState): OriginState {
+  return isReachable(state) ? 'live' : 'masked'
+}
+
+/** Builds the parts and joins them; nothing is opened before `start`. */
+export async function createSharing(options: SharingOptions): Promise<Sharing> {
+  const { config, credentials, clock, rng, log, metrics } = options
+  const set = credentials.current()
+  let mirrors = options.mirrors
+  const common = { clock, metrics, rng, credentials, listen: config.p2p.listen }
+  const own = advertisedEndpoints(config.p2p.listen, config.p2p.advertise)
+  const filter = new OfferFilter(config.excludeReferences.map((text) => new RegExp(text)))
+
+  const attestations = new AttestationStore({ ...common, logger: log, dataDir: config.dataDir })
+  const host = createHost({ ...common, attestations, logger: log.child({ part: 'network' }) })
+  const udp = createUdpTransport({
+    ...common,
+    attestations,
+    enabled: config.p2p.udp,
+    logger: log.child({ part: 'datagrams' }),
+  })
+  const membership = await createMembershipService({
+    clock,
+    rng,
+    logger: log,
+    metrics,
+    datagrams: udp,
+    rpc: host,
+    connector: host,
+    attestations,
+    privateKey: set.identityPrivateKey,
+    own: {
+      peerId: set.peerId,
+      name: config.node.name,
+      p2p: own,
+      registryPort: config.registry.listen[0]?.port ?? 0,
+      zone: config.node.zone,
+      role: 'agent',
+      version,
+      certificateKeyHash: certificateKeyHashOf(set.serving.certPem),
+    },
+    registries: mirrors.names,
+    bootstrap: () => resolveBootstrap(config.bootstrap, own, log),
+    snapshotPath: join(config.dataDir, 'members'),
+  })
+  const store = createStore(options)
+  const catalog = createCatalogService({
+    bus: host,
+    rpc: host,
+    clock,
+    rng,
+    logger: log,
+    metrics,
+    peerId: set.peerId,
+    privateKey: set.identityPrivateKey,
+    isAttested: (peerId) => attestations.isAttested(peerId),
+    partners: (registry) =>
+      membership
+        .members()
+        .filter((member) => !member.self && isReachable(member.state))
+        .map((member) => member.record.peerId)
+        .filter((peerId) => membership.registriesOf(peerId)?.includes(registry) ?? true),
+    filter,
+    dataDir: config.dataDir,
+    mirrors,
+  })
+  const control = createRegistryControl({
+    catalog,
+    membership,
+    mirrors: () => mirrors,
+    filter,
+    order: new CandidateOrder({ zone: config.node.zone, clock, rng }),
+    clock,
+    log: log.child({ part: 'registry' }),
+    metrics,
+    onMissing: () => audit(),
+  })
+  const registry = createRegistryHost({
+    listen: config.registry.listen,
+    workers: config.registry.workers,
+    credentials,
+    source: store.source(),
+    control,
+    limits: {
+      stallTimeoutMs: config.registry.stallTimeoutMs,
+      maxConnections: config.registry.maxConnections,
+    },
+    graceMs: config.shutdownGraceMs,
+    log: log.child({ part: 'registry' }),
+    metrics,
+  })
+
+  attestations.setLiveness((peerId) => {
+    const state = membership.get(peerId)?.state
+    return state !== undefined && isReachable(state)
+  })
+  membership.onChange(({ member }) => {
+    if (!member.self) catalog.setOriginState(member.record.peerId, originStateOf(member.state))
+  })
+  catalog.onRegistriesChanged((registries) => membership.setRegistries(registries))
+
+  let hasInventory = false
+  let auditedMs = Number.NEGATIVE_INFINITY
+  let source = JSON.stringify(store.source())
+  const timers: NodeJS.Timeout[] = []
+  const started: Service[] = []
+
+  function audit(): void {
+    if (clock.monotonicMs() - auditedMs < minAuditGapMs) return
+    auditedMs = clock.monotonicMs()
+    store.audit().catch((error) => log.warn({ error: describeError(error) }, 'the store could not be listed'))
+  }
+
+  async function onStoreChange(change: StoreChange): Promise<void> {
+    await catalog.applyStoreChange(change)
+    if (change.type !== 'snapshot') return
+    hasInventory = true
+    const now = store.source()
+    if (JSON.stringify(now) === source) return
+    source = JSON.stringify(now)
+    registry.setSource(now)
+  }
+
+  /** Holdings of members that have been gone for a while are dropped. */
+  function sweep(): void {
+    const now = clock.wallMs()
+    for (const { record, state, sinceMs } of membership.members()) {
+      const gone = state === 'dead' || state === 'left'
+      if (gone && now - sinceMs >= forgetAfterMs) catalog.setOriginState(record.peerId, 'forgotten')
+    }
+  }
+
+  const storeService: Service = { start: () => store.start(onStoreChange), stop: () => store.stop() }
+  const services: readonly Service[] = [attestations, registry, host, udp, membership, catalog, storeService]
+
+  const sharing: Sharing = {
+    host,
+    udp,
+    membership,
+    catalog,
+    store,
+    registry,
+    hasInventory: () => hasInventory,
+    setMirrors(next) {
+      mirrors = next
+      catalog.setMirrors(next)
+    },
+    async start() {
+      try {
+        for (const service of services) {
+          started.push(service)
+          await service.start()
+        }
+      } catch (error) {
+        await sharing.stop()
+        throw error
+      }
+      timers.push(
+        setInterval(audit, config.auditIntervalMs).unref(),
+        setInterval(sweep, sweepIntervalMs).unref(),
+      )
+    },
+    async stop() {
+      for (const timer of timers.splice(0)) clearInterval(timer)
+      if (started.includes(membership)) {
+        await membership
+          .leave()
+          .catch((error) => log.warn({ error: describeError(error) }, 'leave was not told'))
+      }
+      for (const service of started.splice(0).reverse()) {
+        await service
+          .stop()
+          .catch((error) => log.warn({ error: describeError(error) }, 'a part did not stop cleanly'))
+      }
+    },
+  }
+  return sharing
+}
