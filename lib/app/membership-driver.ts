@@ -79,12 +79,13 @@ export class MembershipDriver {
     const { rpc, clock } = this.#parts
     if (this.#tcpProbes >= maxTcpProbes) return
     this.#tcpProbes++
-    const { to: peerId, endpoints, body, timeoutMs, token } = effect
-    const outcome = await probeOverTcp({ rpc, clock }, { peerId, endpoints, body, timeoutMs })
+    const { to: peerId, token } = effect
+    await probeOverTcp({ rpc, clock }, { ...effect, peerId }, ({ result, answers }) => {
+      for (const answer of answers)
+        this.step({ type: 'message', from: peerId, body: answer, replyTo: undefined })
+      this.step({ type: 'tcp-result', token, result })
+    })
     this.#tcpProbes--
-    for (const answer of outcome.answers)
-      this.step({ type: 'message', from: peerId, body: answer, replyTo: undefined })
-    this.step({ type: 'tcp-result', token, result: outcome.result })
   }
 
   /** Answers to the asker in the same step go back on the stream. */

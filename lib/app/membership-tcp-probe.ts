@@ -7,7 +7,7 @@ import type { Clock } from '../core/ports.ts'
 import type { TcpProbeResult } from '../membership/events.ts'
 
 /** A healthy connection answers well before this; only then is the port itself looked at. */
-const headStartMs = 150
+const headStartMs = 250
 const maxEndpoints = 4
 /** Most bytes of all answers to one probe. */
 export const maxProbeAnswerSizeBytes = 8192
@@ -17,45 +17,59 @@ export interface TcpProbeOutcome {
   readonly answers: readonly Uint8Array[]
 }
 
+export interface TcpProbeTarget {
+  readonly peerId: PeerId
+  readonly endpoints: readonly Endpoint[]
+  readonly body: Uint8Array
+  /** For its kernel to accept a connection. */
+  readonly timeoutMs: number
+  /** For its process to answer. */
+  readonly answerTimeoutMs: number
+}
+
 /**
  * The direct TCP probe (DESIGN §4): asks the process over libp2p, and its kernel by a bare connect, to tell "killed"
- * (refused) from "vanished" (silent) and "stalled" (accepted, then silent). Settles within `timeoutMs`.
+ * (refused) from "vanished" (silent) and "stalled" (accepted, then silent). Tells `report` what it finds, once or,
+ * where the kernel is quicker than the process, twice.
  */
 export async function probeOverTcp(
   parts: { rpc: PeerRpc; clock: Clock },
-  target: { peerId: PeerId; endpoints: readonly Endpoint[]; body: Uint8Array; timeoutMs: number },
-): Promise<TcpProbeOutcome> {
+  target: TcpProbeTarget,
+  report: (outcome: TcpProbeOutcome) => void,
+): Promise<void> {
   const { rpc, clock } = parts
-  const { peerId, endpoints, body, timeoutMs } = target
+  const { peerId, endpoints, body, timeoutMs, answerTimeoutMs } = target
   const startedMs = clock.monotonicMs()
-  const options = { timeoutMs, maxAnswerSizeBytes: maxProbeAnswerSizeBytes }
+  const options = { timeoutMs: answerTimeoutMs, maxAnswerSizeBytes: maxProbeAnswerSizeBytes }
   const asked: Promise<Asked> = rpc.request(peerId, rpcProtocols.probe, body, options).then(
     (answers) => ({ ok: true, answers }),
-    (error: unknown) => ({ ok: false, error, isEarly: clock.monotonicMs() - startedMs < 0.9 * timeoutMs }),
+    (error: unknown) => ({ ok: false, error, tookMs: clock.monotonicMs() - startedMs }),
   )
-  const early = await Promise.race([asked, delay(Math.min(headStartMs, timeoutMs))])
-  if (early?.ok) return { result: 'answered', answers: early.answers }
+  const early = await Promise.race([asked, delay(Math.min(headStartMs, timeoutMs / 2))])
+  if (early?.ok) return report({ result: 'answered', answers: early.answers })
   const leftMs = Math.max(50, timeoutMs - (clock.monotonicMs() - startedMs))
   const port = reachAny(endpoints, leftMs)
   const answered = asked.then<PortState | Asked>((outcome) => (outcome.ok ? outcome : port))
   const first: PortState | Asked = await Promise.race([answered, port])
-  if (typeof first !== 'string') return { result: 'answered', answers: first.ok ? first.answers : [] }
-  if (first !== 'accepted') return { result: first, answers: [] }
+  if (typeof first !== 'string') return report({ result: 'answered', answers: first.ok ? first.answers : [] })
+  report({ result: first, answers: [] })
+  if (first !== 'accepted') return
   const outcome = await asked
-  if (outcome.ok) return { result: 'answered', answers: outcome.answers }
-  return { result: outcome.isEarly ? afterEarlyError(outcome.error) : 'accepted', answers: [] }
+  if (outcome.ok) report({ result: 'answered', answers: outcome.answers })
+  else if (isAwake(outcome.error) && outcome.tookMs < 0.9 * answerTimeoutMs)
+    report({ result: 'answered', answers: [] })
+}
+
+/** A process that closes a connection by itself is awake, even if it is busy; one that fails a gate is no member. */
+function isAwake(error: unknown): boolean {
+  return !(error instanceof StarlingError && error.code === 'ATTESTATION_REFUSED')
 }
 
 type PortState = 'accepted' | 'refused' | 'silent'
 
 type Asked =
   | { readonly ok: true; readonly answers: readonly Uint8Array[] }
-  | { readonly ok: false; readonly error: unknown; readonly isEarly: boolean }
-
-/** A process that closes a connection by itself is awake, even if it is busy; one that fails a gate is no member. */
-function afterEarlyError(error: unknown): TcpProbeResult {
-  return error instanceof StarlingError && error.code === 'ATTESTATION_REFUSED' ? 'silent' : 'answered'
-}
+  | { readonly ok: false; readonly error: unknown; readonly tookMs: number }
 
 /** The best of all addresses: accepted before refused before silent. */
 async function reachAny(endpoints: readonly Endpoint[], timeoutMs: number): Promise<PortState> {

@@ -15,8 +15,8 @@ export interface Timer {
 }
 
 /**
- * How the direct TCP probe ended: `answered` by the process, `accepted` by its kernel alone, `refused` by its host,
- * `silent` where nothing came back.
+ * What the direct TCP probe met: `answered` by the process, `accepted` by its kernel, `refused` by its host, `silent`
+ * where nothing came back. After `accepted` an `answered` may still follow.
  */
 export type TcpProbeResult = 'answered' | 'accepted' | 'refused' | 'silent'
 
@@ -76,7 +76,10 @@ export type Effect =
       readonly endpoints: readonly Endpoint[]
       readonly body: Uint8Array
       readonly token: number
+      /** For the kernel to accept. */
       readonly timeoutMs: number
+      /** For the process to answer, from the beginning as well. */
+      readonly answerTimeoutMs: number
     }
   | { readonly type: 'schedule'; readonly timer: Timer }
   /** The record with this hash is wanted; `teller` has it. */

@@ -121,6 +121,8 @@ export class Prober {
       if (this.#context.datagrams) this.#context.observe('probe-tcp-only')
       this.#succeed(token, probe)
     } else if (result === 'refused') this.#endIn(token, probe, this.#context.settings.refusedGraceMs)
+    else if (result === 'accepted')
+      this.#endIn(token, probe, this.#health.stretch(this.#context.settings.acceptedGraceMs))
   }
 
   /** A probe is over without an answer. */
@@ -150,13 +152,15 @@ export class Prober {
     probe.tcp = 'pending'
     const { settings, directory, nowMs } = this.#context
     const end = probe.startedMs + this.#health.stretch(settings.probeTimeoutMs + settings.indirectTimeoutMs)
+    const timeoutMs = Math.max(100, 0.9 * (end - nowMs))
     this.#context.emit({
       type: 'tcp-probe',
       to: directory.peerIdAt(probe.member),
       endpoints: this.#packets.endpointsOf(probe.member),
       body: this.#packets.compose(messageType.ping, token, probe.member, this.#shortId(probe.member)),
       token,
-      timeoutMs: Math.max(100, 0.9 * (end - nowMs)),
+      timeoutMs,
+      answerTimeoutMs: timeoutMs + this.#health.stretch(settings.acceptedGraceMs),
     })
   }
 

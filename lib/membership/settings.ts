@@ -9,6 +9,8 @@ export interface MembershipSettings {
   readonly indirectProbes: number
   /** A refused connection waits so long for a datagram that proves the opposite. */
   readonly refusedGraceMs: number
+  /** A process whose kernel has accepted gets so much longer before it counts as stalled. */
+  readonly acceptedGraceMs: number
   readonly maxConcurrentProbes: number
   readonly maxRelays: number
   readonly gossipIntervalMs: number
@@ -45,6 +47,7 @@ export const defaultSettings: MembershipSettings = Object.freeze({
   indirectTimeoutMs: 500,
   indirectProbes: 3,
   refusedGraceMs: 200,
+  acceptedGraceMs: 1200,
   maxConcurrentProbes: 32,
   maxRelays: 256,
   gossipIntervalMs: 200,

@@ -50,7 +50,7 @@ test('what TCP finds decides: refused is a suspicion that says so, accepted but 
     const [pingTimer] = timers(effects, 'ping')
     bench.step({ type: 'timer', timer: pingTimer! }, pingTimer!.atMs)
     const after = bench.step({ type: 'tcp-result', token: pingTimer!.token, result }, pingTimer!.atMs)
-    const end = timers(result === 'refused' ? after : effects, 'probe')[0]!
+    const end = timers(result === 'silent' ? effects : after, 'probe')[0]!
     const last = bench.step({ type: 'timer', timer: end }, end.atMs)
     assert.equal(bench.machine.get(ping!.to)?.state, state)
     const told = sent(last, messageType.gossip).flatMap(({ message }) => message.claims)

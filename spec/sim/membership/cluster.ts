@@ -193,7 +193,7 @@ export class SimCluster {
       this.step(name, { type: 'tcp-result', token, result })
     this.#after(name, () => {
       const outcome = this.kernel.connect(name, other)
-      if (outcome === 'refused') conclude('refused')
+      if (outcome === 'refused' || outcome === 'accepted') conclude(outcome)
       else if (outcome !== 'answered') this.kernel.scheduleFor(name, timeoutMs, () => conclude(outcome))
       else {
         const event = {

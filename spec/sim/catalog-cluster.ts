@@ -1,0 +1,318 @@
+import { createHash } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { EpochStore } from '../../lib/app/catalog-epoch.ts'
+import { createCatalogService } from '../../lib/app/catalog-service.ts'
+import { decodeDelta, encodeDelta } from '../../lib/catalog/delta.ts'
+import { decodeAnswer } from '../../lib/catalog/sync-answer.ts'
+import type { CatalogService, MirrorSet } from '../../lib/core/cluster.ts'
+import { StarlingError } from '../../lib/core/errors.ts'
+import type { BroadcastBus, BroadcastVerdict, PeerRpc } from '../../lib/core/messaging.ts'
+import type { PeerId } from '../../lib/core/peer-id.ts'
+import type { Logger, Metrics } from '../../lib/core/ports.ts'
+import { OfferFilter } from '../../lib/core/reference.ts'
+import { digestOf, type Identity, makeIdentity } from '../catalog/support.ts'
+import { SimKernel } from './kernel.ts'
+
+const quiet: Logger = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  child: () => quiet,
+}
+
+type Answer = (from: PeerId, frame: Uint8Array) => AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+
+interface Life {
+  readonly catalog: CatalogService
+  readonly topics: Set<string>
+  readonly seen: Set<string>
+  listener: (registry: string, from: PeerId, message: Uint8Array) => BroadcastVerdict
+  answer: Answer | undefined
+  /** For I6: the newest state of each origin that this life has shown to others. */
+  readonly shown: Map<string, readonly [number, number]>
+}
+
+export interface SimCatalog {
+  readonly name: string
+  readonly identity: Identity
+  /** What is on its disk. */
+  epoch: number
+  life: Life | undefined
+}
+
+const stepMs = 20
+const fanOut = 4
+/** `tamperRate` is the share of messages that a lying relay changes. */
+export interface ClusterOptions {
+  readonly nodes: number
+  readonly seed: number
+  readonly lossRate: number
+  readonly tamperRate: number
+  readonly mirrors: MirrorSet
+}
+
+/**
+ * Catalogs over a lossy network in virtual time: the shipped service, with a flooding bus and an RPC whose streams fail
+ * where there is no path. Membership is an oracle: who is cut off or killed is masked everywhere after some seconds.
+ */
+export class CatalogCluster {
+  readonly kernel: SimKernel
+  readonly nodes: SimCatalog[]
+  readonly counts = new Map<string, number>()
+  /** Every broken invariant that was seen on the way, in words. */
+  readonly violations: string[] = []
+  /** For I6: the newest state that each origin has published in each registry. */
+  readonly #published = new Map<string, readonly [number, number]>()
+  readonly #options: ClusterOptions
+  readonly #byPeer = new Map<PeerId, SimCatalog>()
+  #nowMs = 0
+
+  constructor(options: ClusterOptions) {
+    this.#options = options
+    this.kernel = new SimKernel(options.seed, {
+      lossRate: options.lossRate,
+      duplicateRate: options.lossRate,
+      minDelayMs: 1,
+      maxDelayMs: 60,
+    })
+    this.nodes = Array.from({ length: options.nodes }, (_, index) => ({
+      name: `n${index}`,
+      identity: makeIdentity(`${options.seed} ${index}`),
+      epoch: 0,
+      life: undefined,
+    }))
+    for (const node of this.nodes) this.#byPeer.set(node.identity.peerId, node)
+  }
+
+  async boot(node: SimCatalog): Promise<void> {
+    const { kernel } = this
+    const topics = new Set<string>()
+    const bus: BroadcastBus = {
+      join: (registry) => topics.add(registry),
+      leave: (registry) => topics.delete(registry),
+      publish: async (registry, message) => {
+        this.#checkPublished(node, registry, message)
+        this.#spread(node, registry, message)
+      },
+      onMessage: (listener) => {
+        life.listener = listener
+      },
+    }
+    const rpc: PeerRpc = {
+      request: (peer, _protocol, frame) => this.#request(node, peer, frame),
+      handle: (_protocol, answer) => {
+        life.answer = answer
+      },
+    }
+    const epochs: EpochStore = {
+      load: async () => node.epoch,
+      save: async (epoch) => {
+        node.epoch = epoch
+      },
+    }
+    kernel.boot(node.name, (from, bytes) => this.#deliver(node, from, bytes))
+    const metrics: Metrics = {
+      count: (name, labels = {}) => {
+        const key = [name, ...Object.values(labels)].join(' ')
+        this.counts.set(key, (this.counts.get(key) ?? 0) + 1)
+      },
+      observe() {},
+      set() {},
+    }
+    const catalog = createCatalogService({
+      ...node.identity,
+      bus,
+      rpc,
+      clock: kernel.clockOf(node.name),
+      rng: kernel.fork(),
+      logger: quiet,
+      metrics,
+      partners: () => this.#partnersOf(node),
+      isAttested: (peerId) => this.#byPeer.has(peerId),
+      filter: new OfferFilter(),
+      dataDir: '/nonexistent',
+      mirrors: this.#options.mirrors,
+      epochs,
+      timers: {
+        after: (delayMs, action) => {
+          let cancelled = false
+          kernel.scheduleFor(node.name, delayMs, () => {
+            if (!cancelled) action()
+          })
+          return () => {
+            cancelled = true
+          }
+        },
+        turn: async () => undefined,
+      },
+    })
+    const life: Life = {
+      catalog,
+      topics,
+      seen: new Set(),
+      listener: () => 'ignore',
+      answer: undefined,
+      shown: new Map(),
+    }
+    node.life = life
+    for (const other of this.nodes) {
+      if (other === node) continue
+      if (other.life !== undefined) catalog.setOriginState(other.identity.peerId, 'live')
+      other.life?.catalog.setOriginState(node.identity.peerId, 'live')
+    }
+    await catalog.start()
+  }
+
+  async kill(node: SimCatalog): Promise<void> {
+    this.kernel.halt(node.name, 'killed')
+    const { life } = node
+    node.life = undefined
+    await life?.catalog.stop()
+    for (const other of this.nodes) other.life?.catalog.setOriginState(node.identity.peerId, 'masked')
+  }
+
+  /** Cuts the cluster in two; each side soon masks the other. */
+  partition(left: readonly SimCatalog[]): void {
+    const right = this.nodes.filter((node) => !left.includes(node))
+    this.kernel.partition([left.map((node) => node.name), right.map((node) => node.name)])
+    this.kernel.schedule(this.#nowMs + 2_000, () => this.#applyPaths())
+  }
+
+  heal(): void {
+    this.kernel.healAll()
+    this.kernel.schedule(this.#nowMs + 1_000, () => this.#applyPaths())
+  }
+
+  /** Lets virtual time pass; promises settle every few milliseconds of it. */
+  async run(durationMs: number): Promise<void> {
+    for (const endMs = this.#nowMs + durationMs; this.#nowMs < endMs; ) {
+      this.#nowMs += stepMs
+      this.kernel.run(this.#nowMs)
+      await turn()
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const { life } of this.nodes) await life?.catalog.stop()
+  }
+
+  alive(): SimCatalog[] {
+    return this.nodes.filter((node) => node.life !== undefined)
+  }
+
+  count(key: string): number {
+    return this.counts.get(key) ?? 0
+  }
+
+  #applyPaths(): void {
+    for (const node of this.alive()) {
+      for (const other of this.alive()) {
+        if (node === other) continue
+        const state = this.kernel.isOpen(node.name, other.name) ? 'live' : 'masked'
+        node.life?.catalog.setOriginState(other.identity.peerId, state)
+      }
+    }
+  }
+
+  #partnersOf(node: SimCatalog): PeerId[] {
+    return this.alive()
+      .filter((other) => other !== node && this.kernel.isOpen(node.name, other.name))
+      .map((other) => other.identity.peerId)
+  }
+
+  #spread(node: SimCatalog, registry: string, message: Uint8Array): void {
+    node.life?.seen.add(createHash('sha256').update(message).digest('hex'))
+    const others = this.alive().filter((other) => other !== node && other.life?.topics.has(registry))
+    const frame = Buffer.concat([Uint8Array.of(registry.length), Buffer.from(registry), message])
+    // The next one of a ring gets every message, as a mesh reaches everybody; the others are chance.
+    const next = others.findIndex((other) => this.nodes.indexOf(other) > this.nodes.indexOf(node))
+    for (let copy = 0; copy < fanOut && others.length > 0; copy += 1) {
+      const index = copy === 0 ? Math.max(0, next) : Math.floor(this.kernel.rng.next() * others.length)
+      const [to] = others.splice(index, 1)
+      if (to !== undefined) this.kernel.send(node.name, to.name, this.#tampered(frame, registry, message))
+    }
+  }
+
+  /** Now and then a relay adds to a delta what its origin never announced; it can't sign that. */
+  #tampered(frame: Uint8Array, registry: string, message: Uint8Array): Uint8Array {
+    if (this.kernel.rng.next() >= this.#options.tamperRate) return frame
+    const delta = decodeDelta(message)
+    if (typeof delta === 'string' || delta.change === undefined) return frame
+    const lie = Buffer.from(digestOf('a lie').slice(7), 'hex')
+    const change = { ...delta.change, addDigests: Buffer.concat([delta.change.addDigests, lie]) }
+    return Buffer.concat([
+      Uint8Array.of(registry.length),
+      Buffer.from(registry),
+      encodeDelta({ ...delta, change }),
+    ])
+  }
+
+  #deliver(node: SimCatalog, from: string, bytes: Uint8Array): void {
+    const { life } = node
+    const sender = this.nodes.find((other) => other.name === from)
+    if (life === undefined || sender === undefined) return
+    const nameBytes = bytes[0] ?? 0
+    const registry = Buffer.from(bytes.subarray(1, 1 + nameBytes)).toString()
+    const message = bytes.subarray(1 + nameBytes)
+    const id = createHash('sha256').update(message).digest('hex')
+    if (!life.topics.has(registry) || life.seen.has(id)) return
+    life.seen.add(id)
+    const verdict = life.listener(registry, sender.identity.peerId, message)
+    if (verdict === 'accept') this.#spread(node, registry, message)
+  }
+
+  #request(node: SimCatalog, peer: PeerId, frame: Uint8Array): Promise<Uint8Array[]> {
+    const target = this.#byPeer.get(peer)
+    return new Promise((resolve, reject) => {
+      const fail = () => reject(new StarlingError('PEER_UNREACHABLE', 'no path'))
+      const open = () =>
+        target?.life !== undefined && this.kernel.connect(node.name, target.name) === 'answered'
+      this.kernel.scheduleFor(node.name, this.kernel.delayMs(), () => {
+        if (!open()) return fail()
+        const frames = [
+          ...((target?.life?.answer?.(node.identity.peerId, frame) ?? []) as Iterable<Uint8Array>),
+        ]
+        for (const answer of frames) this.#checkShown(target!, answer)
+        this.kernel.scheduleFor(node.name, this.kernel.delayMs(), () => (open() ? resolve(frames) : fail()))
+      })
+    })
+  }
+
+  /** I6 at the origin: what it publishes never runs backwards, not even over restarts. */
+  #checkPublished(node: SimCatalog, registry: string, message: Uint8Array): void {
+    const delta = decodeDelta(message)
+    if (typeof delta === 'string') {
+      this.violations.push(`${node.name} published something ${delta}`)
+      return
+    }
+    const { epoch, sequence } = delta.checkpoint
+    const key = `${node.name} ${registry}`
+    const last = this.#published.get(key)
+    if (last !== undefined && (epoch < last[0] || (epoch === last[0] && sequence <= last[1]))) {
+      this.violations.push(`${key} published ${epoch}.${sequence} after ${last.join('.')}`)
+    }
+    this.#published.set(key, [epoch, sequence])
+  }
+
+  /** I6 at everybody else: what a node says that it knows of an origin never runs backwards. */
+  #checkShown(node: SimCatalog, frame: Uint8Array): void {
+    const answer = decodeAnswer(frame)
+    if (answer?.kind !== 'comparison' || this.#options.mirrors.names.length !== 1) return
+    for (const { shortId, epoch, sequence } of answer.origins) {
+      const last = node.life?.shown.get(shortId)
+      if (last !== undefined && (epoch < last[0] || (epoch === last[0] && sequence < last[1]))) {
+        this.violations.push(`${node.name} went back from ${last.join('.')} to ${epoch}.${sequence}`)
+      }
+      node.life?.shown.set(shortId, [epoch, sequence])
+    }
+  }
+
+  /** The disk of a node is lost: its epoch begins at nothing again. */
+  loseDisk(node: SimCatalog): void {
+    node.epoch = 0
+    for (const key of this.#published.keys()) {
+      if (key.startsWith(`${node.name} `)) this.#published.delete(key)
+    }
+  }
+}
