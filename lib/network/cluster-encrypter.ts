@@ -9,6 +9,7 @@ import { describeError } from '../core/errors.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import type { ChannelRole } from '../trust/channel-proof.ts'
 import { clusterHandshake, type HandshakeContext, HandshakeRefusedError } from './cluster-handshake.ts'
+import { within } from './deadline.ts'
 import { ProtectedStream, remoteOf } from './protected-stream.ts'
 import type { Refusals } from './refusals.ts'
 
@@ -60,8 +61,18 @@ class ClusterEncrypter implements ConnectionEncrypter {
     options: SecureConnectionOptions | undefined,
     handshake: (options: SecureConnectionOptions) => Promise<SecuredConnection>,
   ): Promise<SecuredConnection> {
-    const timeout = AbortSignal.timeout(handshakeTimeoutMs)
-    const signal = options?.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
+    return within(handshakeTimeoutMs, [options?.signal], (signal) =>
+      this.#admitWithin(stream, role, options, handshake, signal),
+    )
+  }
+
+  async #admitWithin(
+    stream: MessageStream,
+    role: ChannelRole,
+    options: SecureConnectionOptions | undefined,
+    handshake: (options: SecureConnectionOptions) => Promise<SecuredConnection>,
+    signal: AbortSignal,
+  ): Promise<SecuredConnection> {
     if (stream instanceof ProtectedStream) stream.claimed = true
     const where = { remote: remoteOf(stream), direction: stream.direction }
     let secured: SecuredConnection

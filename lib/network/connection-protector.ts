@@ -12,6 +12,7 @@ import {
   type StreamKey,
   type StreamKeys,
 } from '../trust/stream-preamble.ts'
+import { within } from './deadline.ts'
 import { readStream } from './frame-stream.ts'
 import { ProtectedStream, remoteOf, type StreamCipher } from './protected-stream.ts'
 import type { Refusals } from './refusals.ts'
@@ -39,12 +40,9 @@ export function connectionProtector(options: {
   const { credentials, refusals, timeoutMs = preambleTimeoutMs } = options
   return () => ({
     async protect(connection: MessageStream, { signal }: AbortOptions = {}): Promise<MessageStream> {
-      const timeout = AbortSignal.timeout(timeoutMs)
-      const bounded = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
+      const show = connection.direction === 'outbound' ? dial : listen
       try {
-        const stream = await (connection.direction === 'outbound'
-          ? dial(connection, credentials, bounded)
-          : listen(connection, credentials, bounded))
+        const stream = await within(timeoutMs, [signal], (bounded) => show(connection, credentials, bounded))
         stream.addEventListener('close', () => {
           const { direction, remote, claimed } = stream
           if (!claimed) refusals.refuse('tls', 'no-handshake', { remote, direction })

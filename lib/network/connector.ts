@@ -6,6 +6,7 @@ import { type Endpoint, formatEndpoint } from '../core/peer.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import type { Logger, Metrics } from '../core/ports.ts'
 import { type ConnectionListener, ConnectionTable, peerIdOf } from './connection-table.ts'
+import { within } from './deadline.ts'
 import { isOwnAddressError, toDialError } from './dial-errors.ts'
 import { closeDuplicates } from './duplicate-connections.ts'
 import { toEndpoint, toMultiaddr } from './multiaddrs.ts'
@@ -58,8 +59,8 @@ export class Connector implements PeerConnector {
       .find(({ direction, remote }) => direction === 'outbound' && isSame(remote, endpoint))
     if (known !== undefined) return known.peerId
     try {
-      const connection = await this.#dial([toMultiaddr(endpoint)], AbortSignal.timeout(timeoutMs))
-      return peerIdOf(connection)
+      const dial = (signal: AbortSignal) => this.#dial([toMultiaddr(endpoint)], signal)
+      return peerIdOf(await within(timeoutMs, [], dial))
     } catch (error) {
       if (isOwnAddressError(error)) return this.#self
       throw toDialError(error, formatEndpoint(endpoint))
@@ -67,7 +68,7 @@ export class Connector implements PeerConnector {
   }
 
   async connectPeer(peerId: PeerId, endpoints: readonly Endpoint[], timeoutMs: number): Promise<void> {
-    await this.#connectionTo(peerId, endpoints, AbortSignal.timeout(timeoutMs))
+    await within(timeoutMs, [], (signal) => this.#connectionTo(peerId, endpoints, signal))
   }
 
   /** An open connection to a peer, dialled at the addresses of the address book when there is none. */

@@ -115,7 +115,7 @@ class Libp2pHost implements ClusterHost {
       privateKey: toLibp2pKey(credentials.current().identityPrivateKey),
       protector: connectionProtector({ credentials, refusals, ...timeout }),
       encrypter: clusterEncrypter({ credentials, attestations, clock, refusals }),
-      gater: { denyInboundConnection: (connection) => this.#limiter.denies(connection) },
+      inbound: this.#limiter,
       gossip: this.#bus.service(),
       maxConnections: this.#limits.maxConnections,
     })

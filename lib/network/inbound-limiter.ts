@@ -1,6 +1,6 @@
 import type { MultiaddrConnection } from '@libp2p/interface'
 import type { Clock } from '../core/ports.ts'
-import { describeAddress, toEndpoint } from './multiaddrs.ts'
+import { describeAddress } from './multiaddrs.ts'
 import type { Refusals } from './refusals.ts'
 
 export interface InboundLimits {
@@ -15,13 +15,13 @@ export interface InboundLimits {
 export const defaultInboundLimits: InboundLimits = {
   maxConnections: 512,
   maxPending: 512,
-  maxPerHostPerSecond: 100,
+  maxPerHostPerSecond: 64,
 }
 
 const windowMs = 1_000
 const maxHosts = 4_096
 
-/** Decides which inbound connections may try the gates at all, before a byte is read (DESIGN §5). */
+/** Decides which inbound connections may try the gates at all (DESIGN §5). */
 export class InboundLimiter {
   readonly #limits: InboundLimits
   readonly #clock: Clock
@@ -41,12 +41,19 @@ export class InboundLimiter {
     return this.#pending.size
   }
 
-  /** True where the connection must be closed. */
+  /** Does this host connect too often? Asked with each connection of it, before anything is done for it. */
+  isTooFast(host: string): boolean {
+    const tooFast = this.#count(host) > this.#limits.maxPerHostPerSecond
+    if (tooFast) this.#refusals.refuse('limit', 'rate', { remote: host, direction: 'inbound' })
+    return tooFast
+  }
+
+  /** Must this connection be closed for want of room? If not it counts as pending until it is admitted or closed. */
   denies(connection: MultiaddrConnection): boolean {
     const remote = describeAddress(connection.remoteAddr)
-    const reason = this.#reason(toEndpoint(connection.remoteAddr)?.host ?? remote)
-    if (reason !== undefined) {
-      this.#refusals.refuse('limit', reason, { remote, direction: 'inbound' })
+    const full = this.#open() >= this.#limits.maxConnections
+    if (full || this.#pending.size >= this.#limits.maxPending) {
+      this.#refusals.refuse('limit', full ? 'connections' : 'pending', { remote, direction: 'inbound' })
       return true
     }
     this.#pending.add(remote)
@@ -61,22 +68,15 @@ export class InboundLimiter {
     this.#pending.delete(remote)
   }
 
-  #reason(host: string): string | undefined {
-    if (this.#open() >= this.#limits.maxConnections) return 'connections'
-    if (this.#pending.size >= this.#limits.maxPending) return 'pending'
-    return this.#isTooFast(host) ? 'rate' : undefined
-  }
-
-  #isTooFast(host: string): boolean {
+  /** Connections of a host in the running second, this one included. */
+  #count(host: string): number {
     const nowMs = this.#clock.monotonicMs()
     const known = this.#hosts.get(host)
-    if (known === undefined || nowMs - known.sinceMs >= windowMs) {
-      this.#hosts.delete(host)
-      this.#hosts.set(host, { sinceMs: nowMs, count: 1 })
-      const oldest = this.#hosts.size > maxHosts ? this.#hosts.keys().next().value : undefined
-      if (oldest !== undefined) this.#hosts.delete(oldest)
-      return false
-    }
-    return ++known.count > this.#limits.maxPerHostPerSecond
+    if (known !== undefined && nowMs - known.sinceMs < windowMs) return ++known.count
+    this.#hosts.delete(host)
+    this.#hosts.set(host, { sinceMs: nowMs, count: 1 })
+    const oldest = this.#hosts.size > maxHosts ? this.#hosts.keys().next().value : undefined
+    if (oldest !== undefined) this.#hosts.delete(oldest)
+    return 1
   }
 }

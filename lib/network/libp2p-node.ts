@@ -1,9 +1,9 @@
 import type { GossipSub, GossipSubComponents } from '@chainsafe/libp2p-gossipsub'
 import { identify } from '@libp2p/identify'
-import type { ConnectionGater, ConnectionProtector, Ed25519PrivateKey, Libp2p } from '@libp2p/interface'
-import { tcp } from '@libp2p/tcp'
+import type { ConnectionProtector, Ed25519PrivateKey, Libp2p } from '@libp2p/interface'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
+import { type InboundPolicy, limitedTcp } from './limited-tcp.ts'
 import type { ListenerFactory } from './listeners.ts'
 
 /** What of libp2p's inside we use ourselves. */
@@ -15,7 +15,7 @@ export interface NodeOptions {
   readonly privateKey: Ed25519PrivateKey
   readonly protector: () => ConnectionProtector
   readonly encrypter: NonNullable<Libp2pOptions['connectionEncrypters']>[number]
-  readonly gater: ConnectionGater
+  readonly inbound: InboundPolicy
   readonly gossip: (components: GossipSubComponents) => GossipSub
   readonly maxConnections: number
 }
@@ -40,7 +40,7 @@ export async function createNode(options: NodeOptions): Promise<ClusterNode> {
     privateKey: options.privateKey,
     nodeInfo: { name: 'starling', version: '1', userAgent: 'starling' },
     addresses: { listen: [] },
-    transports: [tcp({ backlog: 512 })],
+    transports: [limitedTcp(options.inbound)],
     connectionProtector: options.protector,
     connectionEncrypters: [options.encrypter],
     streamMuxers: [
@@ -54,7 +54,7 @@ export async function createNode(options: NodeOptions): Promise<ClusterNode> {
         streamOptions: { maxStreamWindowSize: 2 ** 20, maxReadBufferLength: 2 * 2 ** 20 },
       }),
     ],
-    connectionGater: { denyDialMultiaddr: () => false, ...options.gater },
+    connectionGater: { denyDialMultiaddr: () => false },
     connectionMonitor: { enabled: false },
     connectionManager: {
       // A margin, so that the pruner never chooses for us.
@@ -66,7 +66,7 @@ export async function createNode(options: NodeOptions): Promise<ClusterNode> {
       maxPeerAddrsToDial: 8,
       addressDialTimeout: 3_000,
       addressSorter: () => 0,
-      inboundUpgradeTimeout: 10_000,
+      inboundUpgradeTimeout: 8_000,
       inboundStreamProtocolNegotiationTimeout: 5_000,
       outboundStreamProtocolNegotiationTimeout: 5_000,
       reconnectRetries: 0,

@@ -3,6 +3,7 @@ import { describeError, StarlingError } from '../core/errors.ts'
 import type { PeerRpc, RpcProtocol } from '../core/messaging.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import type { Clock, Logger, Metrics } from '../core/ports.ts'
+import { within } from './deadline.ts'
 import { readFirstFrame } from './frame-stream.ts'
 import { encodeEnd, encodeFrame } from './frames.ts'
 import { InFlight, type RpcLimits } from './rpc-limits.ts'
@@ -48,10 +49,10 @@ export class RpcServer {
     }
     let phase: Refusal = 'silent'
     try {
-      const frame = await readFirstFrame(stream, {
-        maxFrameSizeBytes: this.#limits.maxRequestSizeBytes,
-        signal: this.#deadline(this.#limits.requestTimeoutMs),
-      })
+      const maxFrameSizeBytes = this.#limits.maxRequestSizeBytes
+      const frame = await this.#within(this.#limits.requestTimeoutMs, (signal) =>
+        readFirstFrame(stream, { maxFrameSizeBytes, signal }),
+      )
       this.#metrics.count('starling_rpc_requests_total', { protocol, side: 'server' })
       phase = 'failed'
       for await (const part of answer(peerId, frame)) {
@@ -61,17 +62,15 @@ export class RpcServer {
         stream.send(encodeFrame(part))
         if (stream.writeBufferLength > this.#limits.maxBufferedBytes) {
           phase = 'stalled'
-          await whenDrained(
-            stream,
-            this.#limits.maxBufferedBytes,
-            this.#deadline(this.#limits.stallTimeoutMs),
+          await this.#within(this.#limits.stallTimeoutMs, (signal) =>
+            whenDrained(stream, this.#limits.maxBufferedBytes, signal),
           )
           phase = 'failed'
         }
       }
       stream.send(encodeEnd())
       phase = 'stalled'
-      await stream.close({ signal: this.#deadline(this.#limits.stallTimeoutMs) })
+      await this.#within(this.#limits.stallTimeoutMs, (signal) => stream.close({ signal }))
     } catch (error) {
       const tooLarge = error instanceof StarlingError && error.code === 'FRAME_TOO_LARGE'
       // A requester that gave up, and our own stop, are nothing to tell.
@@ -84,8 +83,8 @@ export class RpcServer {
     }
   }
 
-  #deadline(timeoutMs: number): AbortSignal {
-    return AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(timeoutMs)])
+  #within<T>(timeoutMs: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return within(timeoutMs, [this.#stopping.signal], run)
   }
 
   #refuse(protocol: RpcProtocol, peerId: PeerId, reason: Refusal, error?: unknown): void {

@@ -3,6 +3,7 @@ import { describeError, StarlingError } from '../core/errors.ts'
 import type { PeerRpc, RpcOptions, RpcProtocol } from '../core/messaging.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import type { Clock, Logger, Metrics } from '../core/ports.ts'
+import { within } from './deadline.ts'
 import { readAllFrames } from './frame-stream.ts'
 import { encodeFrame } from './frames.ts'
 import { InFlight, type RpcLimits } from './rpc-limits.ts'
@@ -69,7 +70,9 @@ export class Rpc implements PeerRpc {
     const leave = this.#inFlight.enter(peer)
     if (leave === undefined) throw unreachable(peer, 'too many requests are in flight')
     try {
-      const answer = await this.#exchange(peer, protocol, frame, options)
+      const answer = await within(options.timeoutMs, [], (signal) =>
+        this.#exchange(peer, protocol, frame, options, signal),
+      )
       this.#metrics.count('starling_rpc_requests_total', { protocol, side: 'client' })
       return answer
     } catch (error) {
@@ -85,8 +88,8 @@ export class Rpc implements PeerRpc {
     protocol: RpcProtocol,
     frame: Uint8Array,
     options: RpcOptions,
+    signal: AbortSignal,
   ): Promise<Uint8Array[]> {
-    const signal = AbortSignal.timeout(options.timeoutMs)
     let stream: Stream | undefined
     try {
       stream = await this.#openStream(peer, protocol, signal)

@@ -102,6 +102,26 @@ test('random bytes on many connections at once cost nothing that stays', async (
   assert.deepEqual(await b.host.request(a.peerId, rpcProtocols.probe, new Uint8Array(), options), [])
 })
 
+test('a host that connects too often is turned away for the rest of the second, with a count and a line', async (t) => {
+  const a = await startHost(t, await makeTestCredentials('a', { authority }), {
+    inboundLimits: { maxPerHostPerSecond: 5 },
+  })
+  let closed = 0
+  for (let count = 0; count < 20; count++) {
+    const socket = connect(a.endpoint)
+    socket.on('error', () => {})
+    socket.on('close', () => closed++)
+    t.after(() => {
+      socket.destroy()
+    })
+  }
+  await eventually(() => closed >= 10)
+  assert.ok(a.recorder.counted('starling_p2p_refused_total', { gate: 'limit', reason: 'rate' }) >= 10)
+  assert.ok(a.recorder.warned(/too many.*"remote":"127\./))
+  const b = await startHost(t, await makeTestCredentials('b', { authority }))
+  await eventually(async () => (await b.host.connect(a.endpoint, 2_000)) === a.peerId)
+})
+
 test('a member that sends random bytes on every protocol harms nobody', async (t) => {
   const a = await startHost(t, await makeTestCredentials('a', { authority }))
   const b = await startHost(t, await makeTestCredentials('b', { authority }))

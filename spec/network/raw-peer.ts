@@ -30,7 +30,7 @@ export async function startRawPeer(
     privateKey: toLibp2pKey(set.identityPrivateKey),
     protector: connectionProtector({ credentials, refusals }),
     encrypter: clusterEncrypter({ credentials, attestations, clock: systemClock, refusals }),
-    gater: {},
+    inbound: { isTooFast: () => false, denies: () => false },
     gossip: gossipsub({ globalSignaturePolicy: StrictNoSign, allowPublishToZeroTopicPeers: true }),
     maxConnections: 100,
   })
