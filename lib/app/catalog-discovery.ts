@@ -1,17 +1,20 @@
+import { sampleRanks } from '../catalog/sample.ts'
 import { describeError } from '../core/errors.ts'
+import type { PeerId } from '../core/peer-id.ts'
 import type { CatalogContext } from './catalog-context.ts'
 import type { CatalogSynchroniser } from './catalog-synchroniser.ts'
 
 const calmMs = 30_000
 const eagerMs = 1_000
-/** How often news is told at once: each round reaches one member, who tells it on. */
+/** News is told in so many rounds to so many members each, who tell it on: in a cluster of any size none is missed. */
 const eagerRounds = 4
+const eagerPeers = 3
 
 /** With a wildcard: tells members which registries this node has come to know, and learns theirs. */
 export class CatalogDiscovery {
   readonly #context: CatalogContext
   readonly #synchroniser: CatalogSynchroniser
-  readonly #learned: (registries: readonly string[]) => void
+  readonly #learned: (registries: readonly string[], from: PeerId) => void
   #active = false
   #running = false
   #rounds = eagerRounds
@@ -20,7 +23,7 @@ export class CatalogDiscovery {
   constructor(
     context: CatalogContext,
     synchroniser: CatalogSynchroniser,
-    learned: (registries: readonly string[]) => void,
+    learned: (registries: readonly string[], from: PeerId) => void,
   ) {
     this.#context = context
     this.#synchroniser = synchroniser
@@ -50,21 +53,24 @@ export class CatalogDiscovery {
 
   async #round(): Promise<void> {
     this.#cancel = undefined
-    const peer = this.#context.pick(this.#context.liveMembers())
-    if (peer !== undefined) {
-      this.#running = true
-      try {
-        const registries = await this.#synchroniser.exchangeRegistries(peer)
-        this.#rounds = Math.max(0, this.#rounds - 1)
-        if (this.#active && !this.#context.stopped) this.#learned(registries)
-      } catch (error) {
-        this.#context.logger.debug(
-          { peer, error: describeError(error) },
-          'registries could not be exchanged with a neighbour',
-        )
-      }
-      this.#running = false
-    }
+    const members = this.#context.liveMembers()
+    const ranks = sampleRanks(members.length, this.#rounds > 0 ? eagerPeers : 1, this.#context.options.rng)
+    this.#rounds = Math.max(0, this.#rounds - 1)
+    this.#running = true
+    for (const rank of ranks) await this.#exchange(members[rank]!)
+    this.#running = false
     this.#plan((this.#rounds > 0 ? eagerMs : calmMs) * this.#context.between(0.7, 1.3))
+  }
+
+  async #exchange(peer: PeerId): Promise<void> {
+    try {
+      const registries = await this.#synchroniser.exchangeRegistries(peer)
+      if (this.#active && !this.#context.stopped) this.#learned(registries, peer)
+    } catch (error) {
+      this.#context.logger.debug(
+        { peer, error: describeError(error) },
+        'registries could not be exchanged with a neighbour',
+      )
+    }
   }
 }

@@ -9,6 +9,12 @@ import type { CatalogSynchroniser, SyncOutcome } from './catalog-synchroniser.ts
 const calmMs = 30_000
 /** Until a first comparison has succeeded, and as long as comparisons find something. */
 const eagerMs = 1_000
+/**
+ * Comparisons in a row after joining that must find nothing new: others may have joined just now too, and know as little.
+ */
+const joinRounds = 5
+/** Who doesn't mirror a registry yet may do so soon: the wait grows no further than to four seconds. */
+const maxNotMirrored = 2
 /** How soon a gap is repaired: late messages may close it by themselves. */
 const repairMs = { min: 60, max: 150 }
 /** Waits before the next try of a repair; after the last one the periodic comparison takes over. */
@@ -67,7 +73,7 @@ export class CatalogSchedule {
       cancel: undefined,
       dueMs: Number.POSITIVE_INFINITY,
       settled: false,
-      rounds: 2,
+      rounds: joinRounds,
       failures: 0,
       comparing: false,
       answerTo: undefined,
@@ -232,7 +238,8 @@ export class CatalogSchedule {
       plan.failures = 0
       plan.rounds = outcome === 'updated' ? Math.max(plan.rounds, 1) : Math.max(0, plan.rounds - 1)
     } else {
-      plan.failures += 1
+      plan.failures =
+        outcome === 'not-mirrored' ? Math.min(plan.failures + 1, maxNotMirrored) : plan.failures + 1
     }
     if (plan.answerTo !== undefined) plan.rounds = Math.max(plan.rounds, 1)
   }

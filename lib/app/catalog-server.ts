@@ -9,7 +9,7 @@ import type { CatalogContext, MirroredRegistry } from './catalog-context.ts'
 /** What a neighbour's question tells this node. */
 export interface ServerEvents {
   readonly neighbourDiffers: (mirrored: MirroredRegistry, peer: PeerId) => void
-  readonly registriesLearned: (registries: readonly string[]) => void
+  readonly registriesLearned: (registries: readonly string[], from: PeerId) => void
 }
 
 /**
@@ -25,7 +25,7 @@ export function* answerRequest(
   if (request === undefined || context.stopped) return
   context.options.metrics.count('starling_catalog_requests_total', { kind: request.kind })
   if (request.kind === 'registries') {
-    events.registriesLearned(request.registries)
+    events.registriesLearned(request.registries, from)
     yield encodeAnswer({ kind: 'registries', registries: [...context.registries.keys()] })
     return
   }

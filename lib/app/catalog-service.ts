@@ -41,13 +41,13 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
     behind: (mirrored, entry, wanted, from) => schedule.behind(mirrored, entry, wanted, from),
     ownIsNewer: (mirrored, delta) => publisher.raiseEpoch(mirrored, delta.checkpoint),
   })
-  const discovery = new CatalogDiscovery(context, synchroniser, (names) => learn(names))
+  const discovery = new CatalogDiscovery(context, synchroniser, (names, from) => learn(names, from))
   const registryListeners = new Set<(registries: readonly string[]) => void>()
   const view = createCatalogView(context)
   let mirrors: MirrorSet = { names: [], wildcard: false }
   let started = false
 
-  function join(name: string): void {
+  function join(name: string): MirroredRegistry {
     const mirrored = context.open(name)
     mirrored.pending.add({
       addedDigests: [...context.local.digests(name)],
@@ -59,6 +59,7 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
     schedule.opened(mirrored)
     publisher.schedule(mirrored)
     context.logger.info({ registry: name }, 'the registry is mirrored')
+    return mirrored
   }
 
   function drop(mirrored: MirroredRegistry): void {
@@ -76,8 +77,8 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
     for (const listener of registryListeners) listener(view.registries())
   }
 
-  /** With a wildcard, registries are joined as they are seen. */
-  function learn(names: Iterable<string>): void {
+  /** With a wildcard, registries are joined as they are seen, here or on a peer, which is then asked first. */
+  function learn(names: Iterable<string>, from?: PeerId): void {
     if (!mirrors.wildcard || context.stopped) return
     let grown = false
     for (const name of names) {
@@ -90,7 +91,8 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
         )
         break
       }
-      join(name)
+      const mirrored = join(name)
+      if (from !== undefined) schedule.neighbourDiffers(mirrored, from)
       grown = true
     }
     if (grown) tellRegistries()

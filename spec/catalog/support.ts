@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createHash, createPrivateKey, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
 import { type Checkpoint, signCheckpoint } from '../../lib/catalog/checkpoint.ts'
 import type { Delta } from '../../lib/catalog/delta.ts'
 import { type ElementChange, packKeys, type TagPair, tagKey } from '../../lib/catalog/elements.ts'
@@ -12,10 +12,17 @@ export interface Identity {
   readonly privateKey: KeyObject
 }
 
-export function makeIdentity(): Identity {
-  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-  const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
-  return { peerId: peerIdFromPublicKey(raw), publicKey: new Uint8Array(raw), privateKey }
+/** PKCS #8 of an Ed25519 key (RFC 8410 §7) up to the 32 bytes of the key itself. */
+const pkcs8Head = Buffer.from('302e020100300506032b657004220420', 'hex')
+
+/** A new identity, or always the same one for the same text. */
+export function makeIdentity(seed?: string): Identity {
+  const secret = seed === undefined ? randomBytes(32) : createHash('sha256').update(seed).digest()
+  const der = Buffer.concat([pkcs8Head, secret])
+  const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+  const jwk = createPublicKey(privateKey).export({ format: 'jwk' })
+  const raw = new Uint8Array(Buffer.from(jwk.x ?? '', 'base64url'))
+  return { peerId: peerIdFromPublicKey(raw), publicKey: raw, privateKey }
 }
 
 export function digestOf(content: string | number): Digest {
