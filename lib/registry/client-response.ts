@@ -1,5 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { BufferPool } from './buffer-pool.ts'
 import { lingeringEnd } from './lingering-end.ts'
+import { WriteCoalescer } from './write-coalescer.ts'
 
 /**
  * The answer to one request, with back-pressure and an honest end: a body that can't go on ends by FIN, so that the client
@@ -8,14 +10,16 @@ import { lingeringEnd } from './lingering-end.ts'
 export class ClientResponse {
   readonly #response: ServerResponse
   readonly #clientTimeoutMs: number
+  readonly #coalescer: WriteCoalescer
   readonly #abort = new AbortController()
   #expected = 0
   #sent = 0
   #status = 0
   #cut = false
 
-  constructor(response: ServerResponse, clientTimeoutMs: number) {
+  constructor(response: ServerResponse, clientTimeoutMs: number, pool: BufferPool) {
     this.#response = response
+    this.#coalescer = new WriteCoalescer((chunk, done) => response.write(chunk, done), pool)
     this.#clientTimeoutMs = clientTimeoutMs
     response.on('error', () => {})
     response.once('close', () => {
@@ -60,11 +64,12 @@ export class ClientResponse {
   /** False where no more should come until `drained` resolves. The chunk must not be changed afterwards. */
   write(chunk: Uint8Array): boolean {
     this.#sent += chunk.length
-    return this.#response.write(chunk)
+    return this.#coalescer.push(chunk) && !this.#response.writableNeedDrain
   }
 
   /** Resolves when the bytes have left, and the buffer may be used again, or the client is gone. */
   writeReused(chunk: Uint8Array): Promise<void> {
+    this.#coalescer.flush()
     return this.#settled((done) => {
       this.#sent += chunk.length
       this.#response.write(chunk, done)
@@ -79,6 +84,7 @@ export class ClientResponse {
 
   /** Ends the answer; a body that is short ends the connection, unless nothing but the head was asked for. */
   finish(headOnly = false): void {
+    this.#coalescer.flush()
     if (this.incomplete && !headOnly) this.#endEarly()
     else this.#response.end()
   }

@@ -33,6 +33,8 @@ const keepAliveTimeoutMs = 60_000
 /** What strangers do must not fill the log; the metric counts all of it. */
 const refusalLogIntervalMs = 1000
 const maxRequestsPerConnection = 10_000
+/** Bytes that wait for a client before a transfer pauses: fewer, larger steps cost less. */
+const writeBufferSizeBytes = 256 * 2 ** 10
 /** Body of a request that nobody reads; beyond it the connection is given up. */
 const maxIgnoredBodySizeBytes = 2 ** 20
 
@@ -104,6 +106,7 @@ export class RegistryServer {
       keepAliveTimeout: keepAliveTimeoutMs,
       connectionsCheckingInterval: 5000,
       noDelay: true,
+      highWaterMark: writeBufferSizeBytes,
     }
     const server = createServer(options, (request, response) => this.#accept(request, response))
     server.maxConnections = limits.maxConnections
