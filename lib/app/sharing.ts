@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { createContainerdStore } from '../containerd/store.ts'
 import type { CatalogService, MirrorSet, OriginState } from '../core/cluster.ts'
 import type { NodeConfig } from '../core/config.ts'
 import type { ContentStore, StoreChange } from '../core/content-store.ts'
@@ -10,7 +9,6 @@ import type { Clock, Logger, Metrics, Rng, Service } from '../core/ports.ts'
 import { OfferFilter } from '../core/reference.ts'
 import { type ClusterHost, createHost } from '../network/host.ts'
 import { createUdpTransport, type UdpTransport } from '../network/udp-transport.ts'
-import { createOciLayoutStore } from '../oci-layout/store.ts'
 import { CandidateOrder } from '../selection/candidate-order.ts'
 import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
 import { advertisedEndpoints, resolveBootstrap } from './addresses.ts'
@@ -50,12 +48,16 @@ export interface Sharing extends Service {
   hasInventory(): boolean
 }
 
-function createStore(options: SharingOptions): ContentStore {
+/** Only the adapter that is used is loaded: gRPC alone takes 19 MiB. */
+async function createStore(options: SharingOptions): Promise<ContentStore> {
   const { config, clock, metrics } = options
   const log = options.log.child({ part: 'store' })
-  return config.store.type === 'containerd'
-    ? createContainerdStore({ ...config.store, log, clock, metrics })
-    : createOciLayoutStore({ path: config.store.path, log, clock, metrics })
+  if (config.store.type === 'containerd') {
+    const { createContainerdStore } = await import('../containerd/store.ts')
+    return createContainerdStore({ ...config.store, log, clock, metrics })
+  }
+  const { createOciLayoutStore } = await import('../oci-layout/store.ts')
+  return createOciLayoutStore({ path: config.store.path, log, clock, metrics })
 }
 
 function originStateOf(state: MemberState): OriginState {
@@ -103,7 +105,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     bootstrap: () => resolveBootstrap(config.bootstrap, own, log),
     snapshotPath: join(config.dataDir, 'members'),
   })
-  const store = createStore(options)
+  const store = await createStore(options)
   const catalog = createCatalogService({
     bus: host,
     rpc: host,
