@@ -157,7 +157,15 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     return state !== undefined && isReachable(state)
   })
   membership.onChange(({ member }) => {
-    if (!member.self) catalog.setOriginState(member.record.peerId, originStateOf(member.state))
+    if (member.self) return
+    const { peerId } = member.record
+    catalog.setOriginState(peerId, originStateOf(member.state))
+    // The connection to a vanished host would count as open until TCP gives up.
+    if (member.state === 'dead') {
+      host
+        .disconnect(peerId)
+        .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
+    }
   })
   catalog.onRegistriesChanged((registries) => membership.setRegistries(registries))
 
