@@ -1,4 +1,4 @@
-import { copyFile, cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, cp, mkdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { runOrFail } from '../support/processes.ts'
@@ -15,10 +15,11 @@ async function librariesOf(program: string): Promise<string[]> {
   return [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1] ?? '')
 }
 
-/** Folder of the npm that this machine's `npm` belongs to. */
+/** Folder of the npm that the command `npm` leads to. */
 async function npmFolder(): Promise<string> {
-  const { stdout } = await runOrFail('npm', ['root', '--global'])
-  return join(stdout.trim(), 'npm')
+  const command = findProgram('npm')
+  if (command === undefined) throw new Error('this machine has no npm')
+  return dirname(dirname(await realpath(command)))
 }
 
 /** Networks with a proxy of their own have certificate authorities of their own. */

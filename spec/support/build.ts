@@ -3,7 +3,7 @@
  * the code reads at run time, and a package.json without anything that only developers need.
  */
 import { globSync } from 'node:fs'
-import { chmod, copyFile, cp, mkdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { runOrFail } from './processes.ts'
 import { projectDir, readPackageFile } from './project.ts'
@@ -28,14 +28,10 @@ export async function buildPackage(target: string): Promise<void> {
   const config = join(projectDir, 'spec', 'support', 'tsconfig.build.json')
   const tsc = join(projectDir, 'node_modules', '.bin', 'tsc')
   await runOrFail(tsc, ['--project', config, '--outDir', target], { cwd: projectDir })
-  for (const asset of globSync('lib/**/*', {
-    cwd: projectDir,
-    exclude: (path) => path.endsWith('.ts'),
-  })) {
-    if (/\.[a-z]+$/.test(asset)) {
-      await mkdir(dirname(join(target, asset)), { recursive: true })
-      await cp(join(projectDir, asset), join(target, asset))
-    }
+  const assets = globSync('lib/**/*.*', { cwd: projectDir }).filter((path) => !path.endsWith('.ts'))
+  for (const asset of assets) {
+    await mkdir(dirname(join(target, asset)), { recursive: true })
+    await copyFile(join(projectDir, asset), join(target, asset))
   }
   for (const file of copiedFiles) await copyFile(join(projectDir, file), join(target, file))
   await writeFile(

@@ -116,7 +116,10 @@ export class ClusterNode {
     } catch (error) {
       throw new Error(`${String(error)}\n${this.logTail()}`, { cause: error })
     }
-    if (ended) throw new Error(`${this.name} ended by itself\n${this.logTail()}`)
+    if (ended) {
+      const how = this.#child?.signalCode ?? `exit code ${this.#child?.exitCode}`
+      throw new Error(`${this.name} ended by itself (${how})\n${this.logTail()}`)
+    }
   }
 
   /** SIGTERM, and the end of the process. Returns its exit code. */
