@@ -5,6 +5,8 @@ import type { PeerId } from '../core/peer-id.ts'
 import type { Clock, Logger, Rng } from '../core/ports.ts'
 import { planNeighbours } from '../membership/neighbours.ts'
 
+/** Handshakes at once: each costs 20 ms of a core on both sides. */
+const maxDialling = 2
 const dialTimeoutMs = 5_000
 /** After a failed dial a member is left out for so long. */
 const dialBackoffMs = 10_000
@@ -49,9 +51,9 @@ export class NeighbourKeeper {
       .map(({ record }) => record.peerId)
       .filter((peerId) => connected.has(peerId) || this.#mayDial(peerId, nowMs))
       .map((peerId) => ({ peerId, registries: registriesOf(peerId) }))
-    const plan = planNeighbours(candidates, connected, registries, rng)
+    const plan = planNeighbours(candidates, connected.union(this.#dialling), registries, rng)
     for (const member of live)
-      if (plan.dial.includes(member.record.peerId) && !this.#dialling.has(member.record.peerId))
+      if (plan.dial.includes(member.record.peerId) && this.#dialling.size < maxDialling)
         void this.#dial(member)
     for (const peerId of plan.drop) if (this.#ageMs(peerId, nowMs) >= minimumAgeMs) this.#drop(peerId)
     for (const peerId of connected)

@@ -1,7 +1,7 @@
 import { describeError } from '../core/errors.ts'
 import { type AttestationRegistry, type PeerRpc, rpcProtocols } from '../core/messaging.ts'
 import type { PeerId } from '../core/peer-id.ts'
-import type { Logger } from '../core/ports.ts'
+import type { Logger, Rng } from '../core/ports.ts'
 import {
   decodeClaims,
   decodeRequest,
@@ -18,12 +18,16 @@ import type { Claim } from '../membership/messages.ts'
 
 const exchangeTimeoutMs = 10_000
 const maxConcurrent = 8
+/** So many periodic exchanges go to a member that is not connected. */
+const strangerShare = 0.1
 
 export interface ExchangerParts {
   readonly rpc: PeerRpc
   readonly machine: MembershipMachine
   readonly attestations: AttestationRegistry
+  readonly rng: Rng
   readonly logger: Logger
+  readonly connected: () => readonly PeerId[]
   readonly apply: (from: PeerId, claims: readonly Claim[]) => void
   readonly registriesByHash: (hash: string) => readonly string[] | undefined
 }
@@ -46,6 +50,18 @@ export class Exchanger {
     const exchange = this.#exchange(peer).finally(() => this.#running.delete(peer))
     this.#running.set(peer, exchange)
     return exchange
+  }
+
+  /**
+   * With the member that was drawn if it is connected, mostly with a neighbour else: that costs no handshake. Now and
+   * then with a stranger after all, so that news crosses the flock.
+   */
+  exchangeNear(drawn: PeerId): Promise<boolean> {
+    const { rng } = this.#parts
+    const connected = this.#parts.connected()
+    const isDrawn = connected.includes(drawn) || rng.next() < strangerShare
+    const neighbour = connected[Math.floor(rng.next() * connected.length)]
+    return this.exchange(isDrawn ? drawn : (neighbour ?? drawn))
   }
 
   async #exchange(peer: PeerId): Promise<boolean> {

@@ -14,7 +14,11 @@ import { maxRecordSizeBytes, type SignedRecord } from '../membership/record.ts'
 
 /** Wants that come within this time share a request. */
 const coalesceMs = 30
-const maxAttempts = 3
+/** After a peer that did not have it. */
+const retryMs = 250
+/** Attempts at connected peers before the teller is dialled. */
+const connectedAttempts = 2
+const maxAttempts = 4
 const maxInFlight = 4
 const maxPending = 2048
 const requestTimeoutMs = 5_000
@@ -69,12 +73,12 @@ export class RecordFetcher {
     this.#schedule()
   }
 
-  #schedule(): void {
+  #schedule(afterMs = coalesceMs): void {
     if (this.#stopped || this.#timer !== undefined || this.#inFlight >= maxInFlight) return
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#flush()
-    }, coalesceMs)
+    }, afterMs)
   }
 
   #flush(): void {
@@ -93,7 +97,8 @@ export class RecordFetcher {
   }
 
   #sourceOf(want: Want, connected: readonly PeerId[]): PeerId {
-    if (want.attempts > 0 || connected.length === 0 || connected.includes(want.teller)) return want.teller
+    if (want.attempts >= connectedAttempts || connected.length === 0 || connected.includes(want.teller))
+      return want.teller
     return connected[Math.floor(this.#parts.rng.next() * connected.length)] ?? want.teller
   }
 
@@ -128,8 +133,9 @@ export class RecordFetcher {
     for (const want of batch) {
       this.#asked.delete(want.hash)
       const isOver = got.has(want.hash) || want.attempts + 1 >= maxAttempts || this.#stopped
-      if (!isOver) this.#enqueue({ ...want, attempts: want.attempts + 1 })
+      if (!isOver) this.#waiting.set(want.hash, { ...want, attempts: want.attempts + 1 })
     }
+    if (got.size < batch.length) this.#schedule(retryMs)
     if (this.#waiting.size > 0) this.#schedule()
   }
 }

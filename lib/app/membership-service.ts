@@ -125,7 +125,9 @@ class Membership implements RunningMembership {
       rpc,
       machine,
       attestations,
+      rng,
       logger,
+      connected: () => this.#connected(),
       apply: (from, claims) => this.#step({ type: 'claims', from, claims }),
       registriesByHash: (hash) => this.#lists.get(hash),
     })
@@ -248,7 +250,9 @@ class Membership implements RunningMembership {
         this.#fetcher.want(effect.hash, effect.teller)
         break
       case 'push-pull':
-        void this.#exchanger.exchange(effect.with)
+        void (effect.isExact
+          ? this.#exchanger.exchange(effect.with)
+          : this.#exchanger.exchangeNear(effect.with))
         break
       case 'changed':
         this.#tell(effect)

@@ -84,7 +84,8 @@ export type Effect =
   | { readonly type: 'schedule'; readonly timer: Timer }
   /** The record with this hash is wanted; `teller` has it. */
   | { readonly type: 'fetch'; readonly teller: PeerId; readonly shortId: string; readonly hash: string }
-  | { readonly type: 'push-pull'; readonly with: PeerId }
+  /** `isExact`: it must be this one; otherwise any live member does as well. */
+  | { readonly type: 'push-pull'; readonly with: PeerId; readonly isExact: boolean }
   /** A member is new (`from` undefined), has another state, or another record (`from` equals `to`). */
   | {
       readonly type: 'changed'

@@ -56,7 +56,7 @@ export class MembershipMachine {
   #roundToken = 0
   #gossipToken = 0
   #leaveRounds = 0
-  #hintsLeft = 0
+  #hintsLeft: number
 
   constructor(options: MachineOptions) {
     const settings = options.settings ?? defaultSettings
@@ -65,6 +65,7 @@ export class MembershipMachine {
     const self = directory.acquire(options.self.record.peerId)
     const context = new MachineContext({ settings, directory, table, rng, self, own: options.self })
     this.#context = context
+    this.#hintsLeft = settings.maxConcurrentProbes
     this.#health = new LocalHealth(settings.maxLocalHealth)
     this.#suspicions = new Suspicions(context)
     this.#order = new ProbeOrder(rng)
@@ -217,7 +218,10 @@ export class MembershipMachine {
     this.#roundToken = this.#context.schedule('round', this.#health.stretch(settings.probeIntervalMs))
     this.#hintsLeft = settings.maxConcurrentProbes
     if (leaving) return
-    const fits = (index: number) => index !== self && isProbed(table.stateOf(index))
+    const { nowMs } = this.#context
+    const isSettled = (index: number) =>
+      table.stateOf(index) !== stateCode.alive || nowMs - table.sinceMs[index]! >= settings.probeGraceMs
+    const fits = (index: number) => index !== self && isProbed(table.stateOf(index)) && isSettled(index)
     const member = this.#order.next(fits, () => table.indexes())
     if (member !== undefined) this.#prober.begin(member, false)
     this.#upkeep.tick()
@@ -256,7 +260,7 @@ export class MembershipMachine {
     for (const claim of message.claims) this.#claims.apply(claim, 'rumour', event.from)
     if (isMember && isProbed(table.stateOf(sender))) this.#suspicions.postpone(sender)
     if (wasDead && table.stateOf(sender) === stateCode.alive)
-      this.#context.emit({ type: 'push-pull', with: event.from })
+      this.#context.emit({ type: 'push-pull', with: event.from, isExact: true })
     this.#answer(message, event, isMember ? sender : undefined)
   }
 

@@ -22,7 +22,7 @@ export const defaultNeighbourBounds: NeighbourBounds = Object.freeze({
   minimum: 12,
   maximum: 24,
   perRegistry: 6,
-  maxDials: 4,
+  maxDials: 2,
 })
 
 export interface NeighbourPlan {

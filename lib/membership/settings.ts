@@ -2,6 +2,11 @@
 export interface MembershipSettings {
   /** One member is probed in each interval (SWIM paper §3.1). */
   readonly probeIntervalMs: number
+  /**
+   * A member that is new, or came back, is not probed for so long: until it knows this node's attestation it drops its
+   * datagrams, and a TCP probe of everybody by everybody would keep a starting cluster busy with handshakes.
+   */
+  readonly probeGraceMs: number
   /** How long a ping may take before others are asked to help. */
   readonly probeTimeoutMs: number
   /** From the call for help to the verdict. */
@@ -43,6 +48,7 @@ export interface MembershipSettings {
 
 export const defaultSettings: MembershipSettings = Object.freeze({
   probeIntervalMs: 1000,
+  probeGraceMs: 5000,
   probeTimeoutMs: 500,
   indirectTimeoutMs: 500,
   indirectProbes: 3,

@@ -72,7 +72,8 @@ export class Upkeep {
       1,
       (index) => index !== self && table.stateOf(index) === stateCode.alive,
     )
-    if (partner !== undefined) this.#context.emit({ type: 'push-pull', with: directory.peerIdAt(partner) })
+    if (partner !== undefined)
+      this.#context.emit({ type: 'push-pull', with: directory.peerIdAt(partner), isExact: false })
   }
 
   /** A ping that tells it of its death; when it lives it refutes, and the halves of a partition meet again. */

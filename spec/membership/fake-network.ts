@@ -16,6 +16,7 @@ import type {
 import { type Endpoint, formatEndpoint } from '../../lib/core/peer.ts'
 import { type PeerId, peerIdFromPublicKey } from '../../lib/core/peer-id.ts'
 import type { Logger, Metrics } from '../../lib/core/ports.ts'
+import { defaultSettings } from '../../lib/membership/settings.ts'
 
 type RpcAnswer = Parameters<PeerRpc['handle']>[1]
 
@@ -252,6 +253,7 @@ export class FakeNetwork {
         certificateKeyHash: keyHashOf(host.peerId),
         ...options.facts,
       },
+      settings: { ...defaultSettings, probeGraceMs: 500 },
       registries: options.registries ?? ['docker.io'],
       bootstrap: async () => (options.bootstrap ?? []).map(({ endpoint }) => endpoint),
       snapshotPath: options.snapshot ?? join(this.dir, host.peerId),

@@ -16,12 +16,24 @@ const sent = (effects: readonly Effect[], type: number) =>
     return message.type === type ? [{ ...effect, message }] : []
   })
 
-/** Starts the machine and lets the first probe round begin. */
+/** Starts the machine and lets rounds pass until it probes for the first time. */
 function firstProbe(bench: Bench) {
-  const [round] = timers(bench.step({ type: 'start' }), 'round')
-  const effects = bench.step({ type: 'timer', timer: round! }, round!.atMs)
-  return { effects, nowMs: round!.atMs, round: round! }
+  let effects = bench.step({ type: 'start' })
+  for (;;) {
+    const round: Timer = timers(effects, 'round')[0]!
+    effects = bench.step({ type: 'timer', timer: round }, round.atMs)
+    if (bench.machine.gauges().probes > 0) return { effects, nowMs: round.atMs, round }
+  }
 }
+
+test('new members are left alone for five seconds, unless somebody noticed something', () => {
+  const bench = new Bench(3)
+  assert.ok(firstProbe(bench).nowMs >= 5000)
+  const other = new Bench(3)
+  const effects = other.step({ type: 'hint', peerId: other.members[0]!.record.peerId, hint: 'closed' })
+  assert.equal(sent(effects, messageType.ping).length, 1)
+  assert.equal(effects.filter(({ type }) => type === 'tcp-probe').length, 1)
+})
 
 test('a round pings one member; silence brings three helpers and a TCP probe, then a suspicion', () => {
   const bench = new Bench(6)
@@ -236,9 +248,9 @@ test('the dead are spoken to first: a message of theirs is answered with what is
 
 test('after a sleep running probes and suspicions begin anew instead of ending', () => {
   const bench = new Bench(5)
-  const { effects } = firstProbe(bench)
+  const { effects, nowMs } = firstProbe(bench)
   const [end] = timers(effects, 'probe')
-  bench.send(bench.members[0]!, [bench.claim(bench.members[1]!, 'suspect', 1)])
+  bench.send(bench.members[0]!, [bench.claim(bench.members[1]!, 'suspect', 1)], { nowMs })
   const suspicion = timers(bench.effects, 'suspicion').at(-1)!
   bench.step({ type: 'timer', timer: end! }, end!.atMs + 60_000)
   bench.step({ type: 'timer', timer: suspicion }, suspicion.atMs + 60_000)
