@@ -81,6 +81,7 @@ describe('the architecture checker', () => {
     'setTimeout(() => {}, 1)',
     'const home = process.env.HOME',
     "console.log('x')",
+    "posix.resolve('x')",
     `const text = \`\${process.pid}\``,
   ]) {
     it(`refuses in a pure folder: ${bad}`, () => {

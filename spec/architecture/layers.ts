@@ -85,14 +85,15 @@ export function importCycles(files: readonly SourceFile[]): string[] {
   return cycles
 }
 
-const pureModules = new Set(['node:crypto', 'node:util', 'node:buffer'])
+/** They compute and nothing else, apart from `resolve` of node:path, which asks for the working directory. */
+const pureModules = new Set(['node:crypto', 'node:util', 'node:buffer', 'node:path', 'node:path/posix'])
 const impurePackages =
   /^(?:libp2p|@libp2p\/(?!interface|peer-id|crypto)|@chainsafe\/libp2p|@grpc\/|fastify|pino|prom-client|commander)/
 const impureCode: Readonly<Record<string, RegExp>> = {
   'the clock': /\bDate\.now\b|\bnew Date\(\s*\)|\bperformance\s*\.|\bhrtime\b/,
   chance: /\bMath\.random\b|\brandom(?:Bytes|UUID|Int|Fill|FillSync)\b|\bgetRandomValues\b/,
   timers: /\b(?:setTimeout|setInterval|setImmediate)\b/,
-  'the process': /\bprocess\s*\./,
+  'the process': /\bprocess\s*\.|\b(?:posix|win32|path)\.resolve\s*\(/,
   'the console': /\bconsole\s*\./,
   'the network': /\bfetch\s*\(|\bnew WebSocket\b/,
 }
