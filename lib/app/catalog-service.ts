@@ -1,5 +1,5 @@
 import { maxRegistries } from '../catalog/sync-request.ts'
-import { forgetOrigin } from '../catalog/transition.ts'
+import { forgetOrigin, type Steps } from '../catalog/transition.ts'
 import {
   type CatalogService,
   isMirrored,
@@ -46,6 +46,7 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
   const view = createCatalogView(context)
   let mirrors: MirrorSet = { names: [], wildcard: false }
   let started = false
+  let storeChain: Promise<void> = Promise.resolve()
 
   function join(name: string): MirroredRegistry {
     const mirrored = context.open(name)
@@ -110,18 +111,27 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
     if (gone.length + come.length > 0 || context.registries.size !== before) tellRegistries()
   }
 
-  async function applyStoreChange(change: StoreChange): Promise<void> {
-    const changes = await runInTurns(context.local.applySteps(change), {
-      clock: options.clock,
-      timers,
-      isOver: () => context.stopped,
+  /** One change after the other, each in short slices. */
+  function applyStoreChange(change: StoreChange): Promise<void> {
+    const applied = storeChain.then(async () => {
+      const on = { clock: options.clock, timers, isOver: () => context.stopped }
+      await runInTurns(noteStoreChange(change), on)
     })
-    for (const { registry, ...lists } of changes ?? []) {
-      const mirrored = context.registries.get(registry)
-      mirrored?.pending.add(lists)
-      if (mirrored !== undefined) context.changed(mirrored)
+    storeChain = applied.catch(() => undefined)
+    return applied
+  }
+
+  function* noteStoreChange(change: StoreChange): Steps<void> {
+    const changed = new Set<MirroredRegistry>()
+    for (const part of yield* context.local.applySteps(change)) {
+      const mirrored = context.registries.get(part.registry)
+      if (mirrored === undefined) continue
+      mirrored.pending.add(part)
+      changed.add(mirrored)
+      yield
     }
     learn(context.local.namedRegistries())
+    for (const mirrored of changed) context.changed(mirrored)
     for (const mirrored of context.registries.values()) publisher.schedule(mirrored)
   }
 

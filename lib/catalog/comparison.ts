@@ -5,41 +5,35 @@ import { encodeAnswer, maxSyncFrameBytes, type OriginSummary, setHashPrefixBytes
 
 const rowBytes = 24 + setHashPrefixBytes
 
-/** Origins are sorted into as many buckets as elements are, by the first bits of their short ids. */
-function bucketOfOrigin(shortId: string): number {
-  return Number.parseInt(shortId.slice(0, 2), 16) >>> 2
-}
-
-function summariesByBucket(state: ReplicaState): OriginSummary[][] {
-  const buckets: OriginSummary[][] = Array.from({ length: bucketCount }, () => [])
-  for (const { shortId, checkpoint } of state.origins.all()) {
-    if (checkpoint === undefined) continue
-    const { epoch, sequence, count } = checkpoint
-    const setHashPrefix = checkpoint.setHash.subarray(0, setHashPrefixBytes)
-    buckets[bucketOfOrigin(shortId)]!.push({ shortId, epoch, sequence, setHashPrefix, count })
-  }
-  for (const bucket of buckets) bucket.sort((a, b) => (a.shortId < b.shortId ? -1 : 1))
-  return buckets
-}
-
 /**
- * For each bucket of origins 8 bytes of a hash over {origin → epoch, sequence, set hash}: two nodes that know the same
- * send each other the same 512 bytes.
+ * For each bucket of origins (by the first 6 bits of their short ids) 8 bytes of a hash over {origin → epoch, sequence,
+ * set hash}: two nodes that know the same send each other the same 512 bytes.
  */
 export function hashOrigins(state: ReplicaState): Uint8Array {
   const hashes = new Uint8Array(bucketCount * 8)
-  for (const [index, bucket] of summariesByBucket(state).entries()) {
-    if (bucket.length === 0) continue
-    const rows = Buffer.alloc(bucket.length * rowBytes)
-    for (const [row, summary] of bucket.entries()) {
-      rows.write(summary.shortId, row * rowBytes, 'hex')
-      rows.writeBigUInt64BE(BigInt(summary.epoch), row * rowBytes + 8)
-      rows.writeBigUInt64BE(BigInt(summary.sequence), row * rowBytes + 16)
-      rows.set(summary.setHashPrefix, row * rowBytes + 24)
+  for (let bucket = 0; bucket < bucketCount; bucket += 1) {
+    const entries = state.origins.inBucket(bucket)
+    const rows = Buffer.alloc(entries.length * rowBytes)
+    let end = 0
+    for (const { shortIdBytes, checkpoint } of entries) {
+      if (checkpoint === undefined) continue
+      rows.set(shortIdBytes, end)
+      writeInteger(rows, checkpoint.epoch, end + 8)
+      writeInteger(rows, checkpoint.sequence, end + 16)
+      for (let byte = 0; byte < setHashPrefixBytes; byte += 1) {
+        rows[end + 24 + byte] = checkpoint.setHash[byte]!
+      }
+      end += rowBytes
     }
-    hashes.set(hash('sha256', rows, 'buffer').subarray(0, 8), index * 8)
+    if (end > 0) hashes.set(hash('sha256', rows.subarray(0, end), 'buffer').subarray(0, 8), bucket * 8)
   }
   return hashes
+}
+
+/** A safe integer in 8 bytes, big-endian. */
+function writeInteger(target: Buffer, value: number, offset: number): void {
+  target.writeUInt32BE(Math.floor(value / 2 ** 32), offset)
+  target.writeUInt32BE(value % 2 ** 32, offset + 4)
 }
 
 /** A summary takes at most so many bytes on the wire. */
@@ -47,8 +41,16 @@ const summaryBytes = 64
 
 /** What is known of the origins in those buckets whose hashes differ from the ones given. */
 export function differingOrigins(state: ReplicaState, hashes: Uint8Array): OriginSummary[] {
-  const buckets = summariesByBucket(state)
-  return differingBuckets(hashOrigins(state), hashes).flatMap((bucket) => buckets[bucket]!)
+  const summaries: OriginSummary[] = []
+  for (const bucket of differingBuckets(hashOrigins(state), hashes)) {
+    for (const { shortId, checkpoint } of state.origins.inBucket(bucket)) {
+      if (checkpoint === undefined) continue
+      const { epoch, sequence, setHash, count } = checkpoint
+      const setHashPrefix = setHash.subarray(0, setHashPrefixBytes)
+      summaries.push({ shortId, epoch, sequence, setHashPrefix, count })
+    }
+  }
+  return summaries
 }
 
 /** The frames that answer a comparison: what is known of the origins in buckets that differ. */

@@ -86,7 +86,7 @@ export class LocalInventory {
     return runSteps(this.applySteps(change))
   }
 
-  /** Applies a change and returns what it comes to, one entry for each registry; large ones take several steps. */
+  /** Applies a change and returns what it comes to, in parts of bounded size; large ones take several steps. */
   *applySteps(change: StoreChange): Steps<InventoryChange[]> {
     this.#heard = true
     switch (change.type) {
@@ -106,7 +106,7 @@ export class LocalInventory {
       case 'blob-deleted':
         this.#deleteBlob(change.digest)
     }
-    return this.#settle()
+    return yield* this.#settle()
   }
 
   *#replaceAll(images: readonly StoreImage[], blobs: readonly StoreBlob[]): Steps<void> {
@@ -225,12 +225,9 @@ export class LocalInventory {
     for (const digest of digests) local.touch(digest)
   }
 
-  #settle(): InventoryChange[] {
+  *#settle(): Steps<InventoryChange[]> {
     const changes: InventoryChange[] = []
-    for (const local of this.#touched) {
-      const change = local.settle()
-      if (change !== undefined) changes.push(change)
-    }
+    for (const local of this.#touched) changes.push(...(yield* local.settle()))
     this.#touched.clear()
     for (const [registry, local] of this.#registries) {
       if (local.empty && !this.#labelled.has(registry)) this.#registries.delete(registry)

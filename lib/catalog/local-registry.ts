@@ -1,8 +1,9 @@
 import type { Digest } from '../core/digest.ts'
 import type { TagPair } from './elements.ts'
 import { Reachability } from './reachability.ts'
+import { type Steps, stepElements } from './transition.ts'
 
-/** What an inventory gained and lost; no element is in both lists. */
+/** What an inventory gained and lost, or a part of it; no element is named twice in all parts. */
 export interface InventoryChange {
   readonly registry: string
   readonly addedDigests: readonly Digest[]
@@ -126,30 +127,59 @@ export class LocalRegistry {
     if (pairs?.size === 0) this.#pairsOf.delete(target)
   }
 
-  /** What the touched elements have come to; undefined where nothing has changed. */
-  settle(): InventoryChange | undefined {
-    const addedDigests: Digest[] = []
-    const removedDigests: Digest[] = []
-    for (const digest of this.#touchedDigests) {
-      const offered = this.#isPresent(digest) && (this.reach.reaches(digest) || this.#isLabelled(digest))
-      if (offered === this.digests.has(digest)) continue
-      if (offered) this.digests.add(digest)
-      else this.digests.delete(digest)
-      ;(offered ? addedDigests : removedDigests).push(digest)
-    }
-    const addedTags: TagPair[] = []
-    const removedTags: TagPair[] = []
-    for (const [key, pair] of this.#touchedPairs) {
-      const offered = this.#named.has(key) && this.#isPresent(pair.digest) && this.#offersTag(pair)
-      if (offered === this.#tags.has(key)) continue
-      if (offered) this.#tags.set(key, pair)
-      else this.#tags.delete(key)
-      ;(offered ? addedTags : removedTags).push(pair)
-    }
+  /** What the touched elements have come to, in parts of bounded size; empty where nothing has changed. */
+  *settle(): Steps<InventoryChange[]> {
+    const parts: InventoryChange[] = []
+    const touched = [...this.#touchedDigests]
+    const touchedPairs = [...this.#touchedPairs]
     this.#touchedDigests.clear()
     this.#touchedPairs.clear()
-    const changed = addedDigests.length + removedDigests.length + addedTags.length + removedTags.length
-    if (changed === 0) return undefined
-    return { registry: this.#registry, addedDigests, removedDigests, addedTags, removedTags }
+    for (const digests of chunks(touched)) {
+      const changed = digests.filter((digest) => this.#offersDigest(digest) !== this.digests.has(digest))
+      const added = changed.filter((digest) => !this.digests.has(digest))
+      const removed = changed.filter((digest) => this.digests.has(digest))
+      for (const digest of added) this.digests.add(digest)
+      for (const digest of removed) this.digests.delete(digest)
+      if (changed.length > 0) parts.push(this.#part({ addedDigests: added, removedDigests: removed }))
+      yield
+    }
+    for (const pairs of chunks(touchedPairs)) {
+      const changed = pairs.filter(([key, pair]) => this.#offersPair(key, pair) !== this.#tags.has(key))
+      const added = changed.filter(([key]) => !this.#tags.has(key))
+      const removed = changed.filter(([key]) => this.#tags.has(key))
+      for (const [key, pair] of added) this.#tags.set(key, pair)
+      for (const [key] of removed) this.#tags.delete(key)
+      const pairsOf = (entries: typeof pairs) => entries.map(([, pair]) => pair)
+      if (changed.length > 0) {
+        parts.push(this.#part({ addedTags: pairsOf(added), removedTags: pairsOf(removed) }))
+      }
+      yield
+    }
+    return parts
   }
+
+  #offersDigest(digest: Digest): boolean {
+    return this.#isPresent(digest) && (this.reach.reaches(digest) || this.#isLabelled(digest))
+  }
+
+  #offersPair(key: string, pair: TagPair): boolean {
+    return this.#named.has(key) && this.#isPresent(pair.digest) && this.#offersTag(pair)
+  }
+
+  #part(lists: Partial<InventoryChange>): InventoryChange {
+    const none = { addedDigests: [], removedDigests: [], addedTags: [], removedTags: [] }
+    return { registry: this.#registry, ...none, ...lists }
+  }
+}
+
+/** Pieces of up to `stepElements`, in order. */
+function* chunks<T>(items: Iterable<T>): Generator<T[]> {
+  let chunk: T[] = []
+  for (const item of items) {
+    chunk.push(item)
+    if (chunk.length < stepElements) continue
+    yield chunk
+    chunk = []
+  }
+  if (chunk.length > 0) yield chunk
 }

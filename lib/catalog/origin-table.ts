@@ -2,7 +2,7 @@ import { type PeerId, publicKeyFromPeerId, shortIdOf } from '../core/peer-id.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { emptyIds, type IdSets } from './id-sets.ts'
 import { maxOrigins } from './postings.ts'
-import type { BucketHashes } from './set-hash.ts'
+import { type BucketHashes, bucketCount } from './set-hash.ts'
 
 /** A node in one registry, and what it offers there. */
 export interface OriginEntry {
@@ -10,6 +10,7 @@ export interface OriginEntry {
   readonly publicKey: Uint8Array
   /** See core/peer-id. */
   readonly shortId: string
+  readonly shortIdBytes: Uint8Array
   /** Small number that stands for it in postings and masks. */
   readonly index: number
   live: boolean
@@ -28,6 +29,7 @@ export class OriginTable {
   readonly #byPeer = new Map<PeerId, OriginEntry>()
   readonly #byShortId = new Map<string, OriginEntry>()
   readonly #byIndex: (OriginEntry | undefined)[] = []
+  readonly #buckets: OriginEntry[][] = Array.from({ length: bucketCount }, () => [])
   readonly #freeIndexes: number[] = []
   #liveMask = new Uint16Array(4)
   #othersMask = new Uint16Array(4)
@@ -58,6 +60,11 @@ export class OriginTable {
     return this.#byShortId.get(shortId)
   }
 
+  /** The origins whose short ids begin with these 6 bits, in the order of their short ids. */
+  inBucket(bucket: number): readonly OriginEntry[] {
+    return this.#buckets[bucket]!
+  }
+
   at(index: number): OriginEntry {
     const entry = this.#byIndex[index]
     if (entry === undefined) throw new RangeError(`there is no origin ${index}`)
@@ -73,10 +80,12 @@ export class OriginTable {
     const index = this.#freeIndexes.pop() ?? this.#byIndex.length
     if (index >= maxOrigins) return undefined
     const publicKey = publicKeyFromPeerId(peerId)
+    const shortId = shortIdOf(publicKey)
     const entry: OriginEntry = {
       peerId,
       publicKey,
-      shortId: shortIdOf(publicKey),
+      shortId,
+      shortIdBytes: Buffer.from(shortId, 'hex'),
       index,
       live: false,
       checkpoint: undefined,
@@ -87,6 +96,8 @@ export class OriginTable {
     this.#byPeer.set(peerId, entry)
     this.#byShortId.set(entry.shortId, entry)
     this.#byIndex[index] = entry
+    const bucket = this.#bucketOf(entry)
+    bucket.splice(placeIn(bucket, shortId), 0, entry)
     return entry
   }
 
@@ -95,8 +106,14 @@ export class OriginTable {
     this.setLive(entry, false)
     this.#byPeer.delete(entry.peerId)
     this.#byShortId.delete(entry.shortId)
+    const bucket = this.#bucketOf(entry)
+    bucket.splice(bucket.indexOf(entry), 1)
     this.#byIndex[entry.index] = undefined
     this.#freeIndexes.push(entry.index)
+  }
+
+  #bucketOf(entry: OriginEntry): OriginEntry[] {
+    return this.#buckets[entry.shortIdBytes[0]! >>> 2]!
   }
 
   setLive(entry: OriginEntry, live: boolean): void {
@@ -112,6 +129,12 @@ export class OriginTable {
       else mask[word]! &= ~bit
     }
   }
+}
+
+/** Where a short id stands among entries that are in the order of theirs. */
+function placeIn(entries: readonly OriginEntry[], shortId: string): number {
+  const place = entries.findIndex((entry) => entry.shortId > shortId)
+  return place === -1 ? entries.length : place
 }
 
 function enlarged(mask: Uint16Array, word: number): Uint16Array<ArrayBuffer> {

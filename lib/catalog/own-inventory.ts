@@ -6,7 +6,7 @@ import { allBuckets, setHashOf } from './set-hash.ts'
 import { exchangeSets, exclusively, type Steps, stepElements } from './transition.ts'
 
 /** Parts of a large change of the own inventory hold at most so many elements: sorting one must stay short. */
-export const ownChangePart = 2048
+export const ownChangePart = 1024
 
 /** Signs what the own inventory will be. */
 export type SignOwn = (setHash: Uint8Array, count: number) => Checkpoint
