@@ -1,9 +1,10 @@
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
-import { createWriteStream } from 'node:fs'
+import { type ChildProcess, execFile, execFileSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { eventually } from './eventually.ts'
+import { endBy, endOwned, startOwned } from './processes.ts'
 
 const run = promisify(execFile)
 
@@ -18,6 +19,10 @@ export interface TestContainerd {
   pull(reference: string, ...args: readonly string[]): Promise<string>
   /** Id of the running process; undefined while it is stopped. */
   pid(): number | undefined
+  /** SIGSTOP: what it downloads stands still, and holds back whoever sends it. */
+  pause(): void
+  /** SIGCONT. */
+  resume(): void
   /** Ends it by SIGTERM. */
   stop(): Promise<void>
   /** Ends it by SIGKILL. */
@@ -76,10 +81,16 @@ function configText(dir: string, root: string, socket: string): string {
 
 /**
  * Starts a containerd that keeps everything in `dir` and waits until it answers. `certsDir` is the folder of
- * hosts.toml files for `pull`. A socket path may have at most some 100 characters: keep `dir` short.
+ * hosts.toml files for `pull`; `env` adds variables for containerd and `ctr`, such as `HTTPS_PROXY` (which of the two
+ * talks to registries depends on the version). A socket path may have at most some 100 characters: keep `dir` short.
  */
-export async function startContainerd(options: { dir: string; certsDir?: string }): Promise<TestContainerd> {
+export async function startContainerd(options: {
+  dir: string
+  certsDir?: string
+  env?: Readonly<Record<string, string>>
+}): Promise<TestContainerd> {
   const { dir, certsDir } = options
+  const env = { ...process.env, ...options.env }
   const root = join(dir, 'root')
   const socket = join(dir, 'containerd.sock')
   const configFile = join(dir, 'config.toml')
@@ -95,17 +106,19 @@ export async function startContainerd(options: { dir: string; certsDir?: string 
     const { stdout } = await run('ctr', ['--address', socket, ...namespace, ...args], {
       maxBuffer: 2 ** 26,
       timeout: 120_000,
+      env,
     })
     return stdout
   }
 
   const launch = async (): Promise<void> => {
-    const started = spawn('containerd', ['--config', configFile, '--log-level', 'info'], {
-      stdio: ['ignore', 'ignore', 'pipe'],
+    const log = openSync(logFile, 'a')
+    const started = startOwned('containerd', ['--config', configFile, '--log-level', 'info'], {
+      stdio: ['ignore', 'ignore', log],
+      env,
     })
+    closeSync(log)
     child = started
-    const log = createWriteStream(logFile, { flags: 'a' })
-    started.stderr.pipe(log)
     started.on('exit', () => {
       if (child === started) child = undefined
     })
@@ -125,14 +138,9 @@ export async function startContainerd(options: { dir: string; certsDir?: string 
     }
   }
 
-  const end = async (signal: NodeJS.Signals): Promise<void> => {
-    const running = child
-    if (running === undefined) return
-    const gone = new Promise<void>((resolve) => running.once('exit', () => resolve()))
-    running.kill(signal)
-    const forced = setTimeout(() => running.kill('SIGKILL'), 10_000)
-    await gone
-    clearTimeout(forced)
+  const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+    if (child === undefined) return
+    await (signal === 'SIGKILL' ? endBy(child, signal) : endOwned(child))
   }
 
   await launch()
@@ -146,6 +154,8 @@ export async function startContainerd(options: { dir: string; certsDir?: string 
       return ctr('images', 'pull', ...hosts, '--snapshotter', 'native', ...args, reference)
     },
     pid: () => child?.pid,
+    pause: () => void child?.kill('SIGSTOP'),
+    resume: () => void child?.kill('SIGCONT'),
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
     async restart() {

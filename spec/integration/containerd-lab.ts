@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { type Digest, digestHex } from '../../lib/core/digest.ts'
+import type { WhereView } from '../../lib/core/ops-view.ts'
+import type { ClusterNode } from '../support/cluster/node-process.ts'
+import { type Cluster, createCluster } from '../support/cluster.ts'
+import { type ConnectProxy, startConnectProxy } from '../support/connect-proxy.ts'
+import { containerdAvailable, startContainerd, type TestContainerd } from '../support/containerd.ts'
+import { eventually } from '../support/eventually.ts'
+import { writeOciArchive, writeOciLayout } from '../support/oci-files.ts'
+import type { TestImage } from '../support/oci-image.ts'
+import { runOrFail } from '../support/processes.ts'
+import { starlingBin } from '../support/project.ts'
+import { skipWithout } from '../support/requirements.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+import { makeTestAuthority, makeTestCluster } from '../support/test-trust.ts'
+import { startUpstreamRegistry, type UpstreamRegistry } from '../support/upstream-registry.ts'
+
+/** The registry that upstream is, and one that no machine serves. */
+export const registry = 'upstream.test:5000'
+export const madeUp = 'made-up.test'
+
+/** For the `skip` option of the tests. */
+export const skipLab: string | false =
+  containerdAvailable() ?? skipWithout('root', 'containerd', 'ctr', 'docker-registry', 'skopeo')
+
+/** A node of the lab: Starling and its containerd. */
+export interface LabNode {
+  readonly starling: ClusterNode
+  readonly containerd: TestContainerd
+}
+
+/**
+ * Containerds with one Starling each, and Debian's docker-registry as upstream. All is as in production: hosts.toml is what
+ * `starling configure` wrote, and upstream speaks TLS. Its name, `upstream.test:5000`, reaches it through `HTTPS_PROXY`
+ * (Go asks loopback addresses, so the mirror, without a proxy), and `SSL_CERT_FILE` makes its CA a CA of the system.
+ */
+export interface Lab extends AsyncDisposable {
+  readonly cluster: Cluster
+  readonly nodes: readonly LabNode[]
+  readonly upstream: UpstreamRegistry
+  readonly proxy: ConnectProxy
+  /** @throws Error where there is no such node */
+  node(index: number): LabNode
+  /** Pushes an image to upstream as `repository:tag` of `registry`. */
+  push(target: string, image: TestImage): Promise<void>
+  /** Makes a new reference of upstream for an image that it has (`skopeo copy` within it). */
+  retag(from: string, to: string): Promise<void>
+  /** `ctr images import` under a name. */
+  import(index: number, name: string, image: TestImage): Promise<void>
+}
+
+async function startUpstream(dir: string, address: string) {
+  const [host, port] = registry.split(':')
+  const authority = await makeTestAuthority()
+  const credentials = await makeTestCluster({
+    authority,
+    nodes: [{ name: host ?? '', addresses: [address] }],
+  })
+  const { serving, serverCaPem } = [...credentials.values()][0] ?? {}
+  const files = { ca: join(dir, 'ca.crt'), cert: join(dir, 'tls.crt'), key: join(dir, 'tls.key') }
+  await writeFile(files.ca, serverCaPem ?? '')
+  await writeFile(files.cert, serving?.certPem ?? '')
+  await writeFile(files.key, serving?.keyPem ?? '', { mode: 0o600 })
+  const tls = { certFile: files.cert, keyFile: files.key }
+  const upstream = await startUpstreamRegistry({ dir: join(dir, 'up'), address, port: Number(port), tls })
+  return { upstream, caFile: files.ca }
+}
+
+/** Starts it; `configure` has run on each node. */
+export async function startLab(count = 3): Promise<Lab> {
+  await using undo = new AsyncDisposableStack()
+  const dir = undo.use(await tempFolder('lab')).path
+  const address = `127.${10 + (process.pid % 200)}.251.1`
+  const { upstream, caFile } = await startUpstream(dir, address)
+  undo.use(upstream)
+  const proxy = undo.use(await startConnectProxy({ address, routes: { [registry]: upstream.host } }))
+  const containerds: TestContainerd[] = []
+  undo.defer(async () => {
+    await Promise.all(containerds.map((containerd) => containerd.kill()))
+  })
+  const env = { HTTPS_PROXY: proxy.url, SSL_CERT_FILE: caFile }
+  const cluster = undo.use(
+    await createCluster({
+      nodes: count,
+      dir,
+      mirrors: [registry, madeUp],
+      async store(place) {
+        const certsDir = join(place.dir, 'certs.d')
+        const containerd = await startContainerd({ dir: join(place.dir, 'cd'), certsDir, env })
+        containerds.push(containerd)
+        return { type: 'containerd', socket: containerd.socket }
+      },
+    }),
+  )
+  const nodes = cluster.nodes.map((starling, index) => {
+    const containerd = containerds[index]
+    if (containerd === undefined) throw new Error(`${starling.name} has no containerd`)
+    return { starling, containerd }
+  })
+  for (const { starling } of nodes) {
+    await runOrFail(process.execPath, [starlingBin, 'configure', '--config', starling.configFile])
+  }
+  const cleanup = undo.move()
+  const node = (index: number): LabNode => {
+    const found = nodes[index]
+    if (found === undefined) throw new Error(`there is no node ${index} in this lab`)
+    return found
+  }
+  let files = 0
+  return {
+    cluster,
+    nodes,
+    upstream,
+    proxy,
+    node,
+    async push(target, image) {
+      const layout = join(dir, `layout-${++files}`)
+      const tag = target.slice(target.lastIndexOf(':') + 1)
+      await writeOciLayout(layout, [{ name: `${registry}/${target}`, image }])
+      await upstream.push(layout, tag, target)
+      await rm(layout, { recursive: true })
+    },
+    async retag(from, to) {
+      const name = (target: string) => `docker://${upstream.host}/${target}`
+      const tls = ['--src-tls-verify=false', '--dest-tls-verify=false']
+      await runOrFail('skopeo', [
+        '--insecure-policy',
+        'copy',
+        '--quiet',
+        '--all',
+        ...tls,
+        name(from),
+        name(to),
+      ])
+    },
+    async import(index, name, image) {
+      const archive = join(dir, `archive-${++files}.tar`)
+      await writeOciArchive(archive, [{ name, image }])
+      await node(index).containerd.ctr('images', 'import', '--no-unpack', '--all-platforms', archive)
+      await rm(archive)
+    },
+    [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
+  }
+}
+
+const blobFile = (containerd: TestContainerd, digest: Digest) =>
+  join(containerd.contentPath, 'blobs', 'sha256', digestHex(digest))
+
+/** SHA-256 of the file of a blob in a containerd's content store; undefined where it is not there. */
+export async function digestOnDisk(containerd: TestContainerd, digest: Digest): Promise<string | undefined> {
+  const file = blobFile(containerd, digest)
+  if (
+    !(await stat(file).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return undefined
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(file), hash)
+  return `sha256:${hash.digest('hex')}`
+}
+
+/** The digests of an image whose file in a containerd's content store is missing or has other bytes. */
+export async function wrongBlobs(containerd: TestContainerd, image: TestImage): Promise<Digest[]> {
+  const wrong: Digest[] = []
+  for (const digest of image.blobs.keys()) {
+    if ((await digestOnDisk(containerd, digest)) !== digest) wrong.push(digest)
+  }
+  return wrong
+}
+
+/** Names of the live nodes that hold a digest or the image of a reference, as a node knows it; sorted. */
+export async function holdersOf(node: ClusterNode, query: string): Promise<string[]> {
+  const where = await node.ops<WhereView>(`where/${query}`)
+  return where.holders
+    .filter((holder) => holder.state === 'alive')
+    .map((holder) => holder.name)
+    .sort()
+}
+
+/** Waits until a node knows exactly these holders of the image of a reference (`none`: of nobody who has it). */
+export async function waitHolders(
+  node: ClusterNode,
+  query: string,
+  names: readonly string[],
+  timeoutMs = 10_000,
+): Promise<void> {
+  const wanted = [...names].sort().join()
+  await eventually(async () => (await holdersOf(node, query)).join() === wanted, {
+    timeoutMs,
+    what: `${node.name} knows [${wanted}] as the holders of ${query}`,
+  })
+}
