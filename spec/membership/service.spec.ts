@@ -79,7 +79,7 @@ describe('the membership service', { concurrency: 5 }, () => {
     assert.equal(warnings.length, 1)
   })
 
-  test('other registries are told to all, also when they change before the start', async (t) => {
+  test('other registries are told to all', async (t) => {
     const { hosts, services } = await cluster(await FakeNetwork.create(t), 3)
     services[1]!.setRegistries(['quay.io', 'ghcr.io'])
     const { peerId } = hosts[1]!
