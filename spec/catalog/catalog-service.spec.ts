@@ -195,11 +195,13 @@ describe('what the catalog announces', () => {
     const [first] = await eventually(() => (node.published.length === 1 ? node.published : undefined))
     assert.equal(first?.checkpoint.sequence, 1)
     assert.equal(first?.checkpoint.count, 0)
+    const startedMs = performance.now()
     for (let image = 0; image < 20; image += 1) {
       await node.catalog.applyStoreChange(imagePut(`${registry}/app:${image}`, `c${image}`))
     }
     await eventually(() => node.published.at(-1)?.checkpoint.count === 40)
-    assert.ok(node.published.length <= 3, `${node.published.length} messages for 20 changes`)
+    const most = 3 + Math.floor((performance.now() - startedMs) / 100)
+    assert.ok(node.published.length <= most, `${node.published.length} messages for 20 changes`)
     await node.catalog.stop()
   })
 
