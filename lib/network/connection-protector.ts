@@ -109,6 +109,9 @@ async function readPreamble(connection: MessageStream, signal: AbortSignal): Pro
     })
   } catch (error) {
     if (!signal.aborted) {
+      // Membership asks with a bare TCP connect whether a silent node's port is open (DESIGN §4).
+      const isBare = connection.direction === 'inbound' && received.length === 0
+      if (isBare) throw new PreambleError('empty', 'it closed the connection without a byte', error)
       const hint = connection.direction === 'outbound' ? '; its PSK may be another' : ''
       throw new PreambleError('closed', `it closed the connection before it showed a PSK${hint}`, error)
     }

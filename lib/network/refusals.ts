@@ -11,6 +11,9 @@ const messages: Readonly<Record<Gate, string>> = {
   certificate: 'p2p connection refused: no certificate of this cluster',
 }
 
+/** A connection that was closed without a byte is how members are probed: counted, and nothing to read about at night. */
+const unlogged: ReadonlySet<string> = new Set(['empty'])
+
 /** Counts and logs every connection that was turned away, with the gate, the reason and the remote address. */
 export class Refusals {
   readonly #metrics: Metrics
@@ -29,6 +32,7 @@ export class Refusals {
   ): void {
     const { direction } = fields
     this.#metrics.count('starling_p2p_refused_total', { gate, reason, direction })
+    if (unlogged.has(reason)) return
     this.#log.warn(`${gate} ${reason} ${direction}`, messages[gate], () => ({ gate, reason, ...fields }))
   }
 }

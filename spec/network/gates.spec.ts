@@ -72,6 +72,17 @@ test('a node with another PSK is refused at the first gate without an answer', a
   assert.equal(raw.received(), 0)
 })
 
+test('a connection that ends without a byte is counted and not warned of: members probe each other so', async (t) => {
+  const [a] = await pair(t)
+  const raw = dialRaw(t, a)
+  await once(raw.socket, 'connect')
+  raw.socket.end()
+  await eventually(
+    () => a.recorder.counted('starling_p2p_refused_total', { gate: 'psk', reason: 'empty' }) === 1,
+  )
+  assert.ok(!a.recorder.warned(/PSK/))
+})
+
 test('an older key of the keyring is accepted from the dialler', async (t) => {
   const authority = await makeTestAuthority()
   const [newer] = makeTestKeyring()
