@@ -11,7 +11,7 @@ import { readInventories } from '../../lib/catalog/read-inventories.ts'
 import { createReplicaState, type ReplicaState } from '../../lib/catalog/replica-state.ts'
 import { serveFetch } from '../../lib/catalog/serve-fetch.ts'
 import { forgetOrigin, runSteps } from '../../lib/catalog/transition.ts'
-import type { Digest } from '../../lib/core/digest.ts'
+import { type Digest, digestToBytes } from '../../lib/core/digest.ts'
 import { seededRng } from '../sim/random.ts'
 import { digestOf, makeIdentity, referenceSetHash, registry, TestOrigin, tagPair } from './support.ts'
 
@@ -315,6 +315,8 @@ describe('the own inventory', () => {
     const back = twin.step({ add: there })
     runSteps(changeOwn(state, [away.change!, back.change!], sign))
     assert.deepEqual(Buffer.from(signed!), referenceSetHash(twin.elements.values()))
+    const id = state.digests.table.find(digestToBytes(there[0]!))
+    assert.equal(state.digests.postings.count(id), 1, 'held once')
     const gone = twin.step({ remove: contents })
     runSteps(changeOwn(state, [gone.change!], sign))
     assert.equal(state.digests.table.size, 0)
