@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Digest } from '../core/digest.ts'
-import type { WantedBytes } from '../selection/transfer-plan.ts'
+import { type WantedBytes, wholeBody } from '../selection/transfer-plan.ts'
 
 /** What the head of a peer's answer promises. */
 export type AnswerHead =
@@ -10,8 +10,8 @@ export type AnswerHead =
 
 /** The `Range` header that asks for these bytes (RFC 9110 §14.2); undefined for the whole body. */
 export function rangeHeader(wanted: WantedBytes): string | undefined {
+  if (wanted === wholeBody) return undefined
   if (wanted.kind === 'suffix') return `bytes=-${wanted.length}`
-  if (wanted.start === 0 && wanted.end === undefined) return undefined
   return `bytes=${wanted.start}-${wanted.end ?? ''}`
 }
 

@@ -5,6 +5,10 @@ export type WantedBytes =
   | { readonly kind: 'span'; readonly start: number; readonly end: number | undefined }
   | { readonly kind: 'suffix'; readonly length: number }
 
+/**
+ * All of a body, without a range; told from others by identity, for `bytes=0-` is a range: its answer is 206, and 416 where
+ * the body has no byte (RFC 9110 §14.1.2).
+ */
 export const wholeBody: WantedBytes = { kind: 'span', start: 0, end: undefined }
 
 export type TransferEvent =
@@ -202,7 +206,7 @@ function resolve(wanted: WantedBytes, sizeBytes: number): { start: number; end: 
     if (sizeBytes === 0 || wanted.length === 0) return undefined
     return { start: Math.max(0, sizeBytes - wanted.length), end: sizeBytes - 1 }
   }
-  if (wanted.start === 0 && wanted.end === undefined) return { start: 0, end: sizeBytes - 1 }
+  if (wanted === wholeBody) return { start: 0, end: sizeBytes - 1 }
   if (wanted.start >= sizeBytes) return undefined
   return { start: wanted.start, end: Math.min(wanted.end ?? sizeBytes - 1, sizeBytes - 1) }
 }

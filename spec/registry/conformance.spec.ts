@@ -105,6 +105,11 @@ const pull: readonly Row[] = [
     expect: { 'content-length': '0' },
     body: empty,
   }),
+  get('GET of a range of a blob without bytes', blobUrl(digestOf(empty)), 416, {
+    ...range('bytes=0-'),
+    expect: { 'content-range': 'bytes */0' },
+    code: 'RANGE_INVALID',
+  }),
   get('GET of a manifest as a blob', blobUrl(digestOf(manifest)), 200, { body: manifest }),
   get('GET of a range of a blob', blobUrl(digestOf(layer)), 206, {
     ...range('bytes=10-19'),

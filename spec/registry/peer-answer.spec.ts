@@ -93,6 +93,7 @@ for (const [says, status, headers, ranged, expected] of rows) {
 
 test('the bytes that are wanted become a Range header', () => {
   assert.equal(rangeHeader(wholeBody), undefined)
+  assert.equal(rangeHeader({ kind: 'span', start: 0, end: undefined }), 'bytes=0-')
   assert.equal(rangeHeader({ kind: 'span', start: 5, end: undefined }), 'bytes=5-')
   assert.equal(rangeHeader({ kind: 'span', start: 0, end: 9 }), 'bytes=0-9')
   assert.equal(rangeHeader({ kind: 'suffix', length: 3 }), 'bytes=-3')

@@ -39,6 +39,18 @@ test('a body without bytes is finished when its answer ends', () => {
   assert.deepEqual(machine.step({ type: 'ended' }), { type: 'finish' })
 })
 
+test('a range of a body without bytes is not answered with the whole', () => {
+  const machine = plan(['complete'], span(0, undefined))
+  machine.step({ type: 'start' })
+  assert.deepEqual(machine.step({ type: 'opened', sizeBytes: 0, start: 0, end: -1 }), { type: 'not-found' })
+  const honest = plan(['complete'], span(0, undefined))
+  honest.step({ type: 'start' })
+  assert.deepEqual(honest.step({ type: 'unsatisfiable', sizeBytes: 0 }), {
+    type: 'unsatisfiable',
+    sizeBytes: 0,
+  })
+})
+
 test('a body that breaks goes on at the next candidate from the byte reached', () => {
   const machine = plan(['complete', 'complete'])
   machine.step({ type: 'start' })
