@@ -6,6 +6,8 @@ import { safeLogFields } from './log-fields.ts'
 /** Lines that wait when whoever reads standard error has stopped; more are dropped, oldest kept. */
 const maxWaitingSizeBytes = 4 * 1024 * 1024
 
+const settleMs = 20
+
 export interface RootLogger extends Logger {
   /** Writes what still waits before it returns; also done when the process ends. */
   flush(): void
@@ -49,6 +51,8 @@ export function createLogger(options: { level: NodeConfig['log']['level']; fd?: 
     root.warn({ lines }, 'log lines were dropped because nobody read them')
   })
   const flush = () => {
+    // A write that is under way in a thread ends meanwhile; what is written below would overtake it.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, settleMs)
     try {
       destination.flushSync()
     } catch {

@@ -1,12 +1,12 @@
 import type { Command } from 'commander'
-import { type InitTrustResult, parseNodeArgument, type TrustNode } from '../app/trust-init.ts'
+import type { InitTrustResult } from '../app/trust-init.ts'
 import { StarlingError } from '../core/errors.ts'
 import { type CliContext, examples } from './context.ts'
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts'
 
 interface Options {
   readonly dir: string
-  readonly node: readonly TrustNode[]
+  readonly node: readonly string[]
   readonly days: number
   readonly output: OutputFormat
 }
@@ -41,7 +41,7 @@ export function addTrustCommands(program: Command, context: CliContext): void {
     .requiredOption(
       '--node <name[=address,…]>',
       'a node and the addresses and names that it is reached at; may be repeated',
-      (text: string, before: TrustNode[] | undefined) => [...(before ?? []), parseNodeArgument(text)],
+      (text: string, before: string[] | undefined) => [...(before ?? []), text],
     )
     .option('--days <days>', 'validity of the certificates of nodes', parseDays, 365)
     .addOption(outputOption())
@@ -56,8 +56,9 @@ export function addTrustCommands(program: Command, context: CliContext): void {
       ),
     )
     .action(async (options: Options) => {
-      const { initTrust } = await import('../app/trust-init.ts')
-      const result = await initTrust({ dir: options.dir, nodes: options.node, days: options.days })
+      const { initTrust, parseNodeArgument } = await import('../app/trust-init.ts')
+      const nodes = options.node.map(parseNodeArgument)
+      const result = await initTrust({ dir: options.dir, nodes, days: options.days })
       print(context, options.output, result, initText)
     })
 }
