@@ -44,13 +44,13 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
     const lock = await lockDataDir(config.dataDir)
     closers.push(() => lock.release())
     const credentials = createCredentials(await loadCredentials(config.trust, config.node.name, startedMs))
-    const { metrics, text } = createMetrics()
+    const { metrics, text } = createMetrics({ log })
     const mirrors = createMirrorsFile({ file: config.registries, log, metrics })
     await mirrors.start()
     closers.push(() => mirrors.stop())
 
     let sharing: Sharing | undefined
-    let sharingProblem: string | undefined
+    let sharingProblem: string | undefined = isEmpty(mirrors.current()) ? undefined : 'sharing is starting'
     let stopping = false
     let turn: Promise<void> = Promise.resolve()
 
