@@ -5,7 +5,6 @@ import type { Rng } from '../core/ports.ts'
 import { type TagPair, tagKey } from './elements.ts'
 import { includesId } from './id-sets.ts'
 import { countOf, type ReplicaState } from './replica-state.ts'
-import { sampleRanks } from './sample.ts'
 
 const keyBuffer = Buffer.alloc(32)
 
@@ -23,8 +22,9 @@ export function findHolders(state: ReplicaState, digest: Digest, limit: number, 
   const { origins, digests } = state
   const holders = digests.postings.countIn(id, origins.othersMask)
   if (holders === 0) return nobody
-  const ranks = sampleRanks(holders, limit, rng)
-  const peers = digests.postings.pick(id, origins.othersMask, ranks).map((index) => origins.at(index).peerId)
+  const peers = digests.postings
+    .sample(id, origins.othersMask, holders, limit, rng)
+    .map((index) => origins.at(index).peerId)
   return { holders, peers }
 }
 

@@ -1,5 +1,7 @@
+import type { Rng } from '../core/ports.ts'
 import { BlockPool, blockSizes, sizeClassFor } from './block-pool.ts'
 import type { KeyTable } from './key-table.ts'
+import { sampleRanks } from './sample.ts'
 
 /** Most origins in one registry: their indexes are 16-bit numbers. */
 export const maxOrigins = 65_535
@@ -13,6 +15,9 @@ const infoColumn = 1
 const countMask = 0x1ffff
 const classShift = 24
 const bitmapFlag = 0x8000_0000
+/** A bitmap is sampled by guesses where so many are enough, on average, to meet a live holder. */
+const guessesPerHolder = 4
+const maxGuesses = 100
 
 const popCounts = Uint8Array.from({ length: 65_536 }, (_, bits) => {
   let count = 0
@@ -135,6 +140,28 @@ export class Postings {
     const words = Math.min(pool.blockSize, mask.length)
     for (let word = 0; word < words; word += 1) found += popCounts[page[at + word]! & mask[word]!]!
     return found
+  }
+
+  /** `amount` different holders out of the `live` ones in `mask`, each set of them equally likely. */
+  sample(id: number, mask: Uint16Array, live: number, amount: number, rng: Rng): number[] {
+    const info = this.#table.get(id, infoColumn)
+    const pool = this.#poolOf(info)
+    const bits = Math.min(pool?.blockSize ?? 0, mask.length) * 16
+    if (pool === undefined || info < bitmapFlag || amount * 2 > live || live * guessesPerHolder < bits) {
+      return this.pick(id, mask, sampleRanks(live, amount, rng))
+    }
+    // Most places are holders: guessing is quicker than counting up to a rank.
+    const ref = this.#table.get(id, refColumn)
+    const page = pool.page(ref)
+    const at = pool.offset(ref)
+    const sampled: number[] = []
+    for (let guesses = 0; sampled.length < amount; guesses += 1) {
+      if (guesses > amount * maxGuesses) return this.pick(id, mask, sampleRanks(live, amount, rng))
+      const origin = Math.floor(rng.next() * bits)
+      const held = page[at + (origin >>> 4)]! & mask[origin >>> 4]!
+      if (((held >>> (origin & 15)) & 1) === 1 && !sampled.includes(origin)) sampled.push(origin)
+    }
+    return sampled
   }
 
   /** The holders in `mask` with these ranks, counted from 0 in the order of the posting; ranks must ascend. */

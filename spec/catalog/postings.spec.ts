@@ -97,7 +97,7 @@ describe('postings', () => {
           assert.equal(postings.countIn(id, mask), live.length)
           const all = postings.pick(id, mask, sampleRanks(live.length, live.length, rng))
           assert.deepEqual(new Set(all), new Set(live))
-          const some = postings.pick(id, mask, sampleRanks(live.length, Math.min(4, live.length), rng))
+          const some = postings.sample(id, mask, live.length, Math.min(4, live.length), rng)
           assert.equal(new Set(some).size, Math.min(4, live.length))
           for (const index of some) assert.ok(live.includes(index))
         },
@@ -118,17 +118,23 @@ describe('postings', () => {
     assert.equal(postings.sizeBytes, peak)
   })
 
-  it('are sampled evenly', () => {
-    const { postings, id } = setUp()
-    const mask = new Uint16Array(64).fill(0xffff)
-    for (let index = 0; index < 100; index += 1) postings.add(id, index * 10)
-    const seen = new Map<number, number>()
-    for (let round = 0; round < 5000; round += 1) {
-      for (const index of postings.pick(id, mask, sampleRanks(100, 2, rng))) {
-        seen.set(index, (seen.get(index) ?? 0) + 1)
+  for (const [form, gap] of [
+    ['a list', 10],
+    ['a dense bitmap', 1],
+    ['a sparse bitmap', 6],
+  ] as const) {
+    it(`of ${form} are sampled evenly`, () => {
+      const { postings, id } = setUp()
+      const mask = new Uint16Array(64).fill(0xffff)
+      for (let index = 0; index < 100; index += 1) postings.add(id, index * gap)
+      const seen = new Map<number, number>()
+      for (let round = 0; round < 5000; round += 1) {
+        const sampled = postings.sample(id, mask, 100, 2, rng)
+        assert.equal(new Set(sampled).size, 2)
+        for (const index of sampled) seen.set(index, (seen.get(index) ?? 0) + 1)
       }
-    }
-    assert.equal(seen.size, 100)
-    for (const count of seen.values()) assert.ok(count > 50 && count < 160, `${count} of about 100`)
-  })
+      assert.equal(seen.size, 100)
+      for (const count of seen.values()) assert.ok(count > 50 && count < 160, `${count} of about 100`)
+    })
+  }
 })
