@@ -4,16 +4,7 @@ import type { Digest } from '../../lib/core/digest.ts'
 import type { WhereView } from '../../lib/core/ops-view.ts'
 import { eventually } from '../support/eventually.ts'
 import { buildArtifact, buildImage, buildIndex, hostPlatform, without } from '../support/oci-image.ts'
-import {
-  digestOnDisk,
-  type Lab,
-  madeUp,
-  registry,
-  skipLab,
-  startLab,
-  waitHolders,
-  wrongBlobs,
-} from './containerd-lab.ts'
+import { type Lab, madeUp, registry, skipLab, startLab, waitHolders, wrongBlobs } from './containerd-lab.ts'
 
 const emptyDigest: Digest =
   'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855' as Digest
@@ -68,19 +59,7 @@ describe('images of every shape between containerds', { skip: skipLab }, () => {
     await waitHolders(lab.node(1).starling, other.root.digest, ['node-3'])
   })
 
-  it('a layer of 256 MiB arrives byte-equal, and the serving nodes stay small', async () => {
-    const name = `${madeUp}/team/large:1`
-    const image = await buildImage({ seed: 'large', layers: [{ sizeBytes: 256 * 2 ** 20 }] })
-    await lab.import(0, name, image)
-    const layer = image.layers[0]?.digest ?? emptyDigest
-    await waitHolders(lab.node(1).starling, name, ['node-1'])
-    await waitHolders(lab.node(1).starling, layer, ['node-1'])
-    await lab.node(1).containerd.ctr(...fetchArgs(lab, 1, name))
-    assert.deepEqual(await wrongBlobs(lab.node(1).containerd, image), [])
-    await lab.node(0).containerd.ctr('images', 'rm', name)
-    await lab.node(1).containerd.ctr('images', 'rm', name)
-  })
-
+  // Containerd imports such a blob but refuses to fetch it, so the requests are our own.
   it('a blob without a byte is shared like any other', async () => {
     const name = `${madeUp}/team/artifact:1`
     const artifact = await buildArtifact({ seed: 'empty', sizes: [0, 1000] })
@@ -100,9 +79,6 @@ describe('images of every shape between containerds', { skip: skipLab }, () => {
       assert.equal(ranged.status, 416)
       assert.equal(ranged.headers['content-range'], 'bytes */0')
     }
-    await lab.node(1).containerd.ctr(...fetchArgs(lab, 1, name))
-    assert.equal(await digestOnDisk(lab.node(1).containerd, emptyDigest), emptyDigest)
-    assert.deepEqual(await wrongBlobs(lab.node(1).containerd, artifact), [])
   })
 
   it('a tag that moved is left to upstream while the nodes disagree, and is shared again when they agree', async () => {
@@ -154,8 +130,3 @@ describe('images of every shape between containerds', { skip: skipLab }, () => {
     }
   })
 })
-
-/** `ctr content fetch`: a pull without the snapshots that an image of this size, or an artifact, needs none of. */
-function fetchArgs(lab: Lab, index: number, name: string): string[] {
-  return ['content', 'fetch', '--hosts-dir', `${lab.node(index).starling.dir}/certs.d`, name]
-}

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { rm, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Digest, digestHex } from '../../lib/core/digest.ts'
 import type { WhereView } from '../../lib/core/ops-view.ts'
 import type { ClusterNode } from '../support/cluster/node-process.ts'
-import { type Cluster, createCluster } from '../support/cluster.ts'
+import { type Cluster, type ClusterOptions, createCluster } from '../support/cluster.ts'
 import { type ConnectProxy, startConnectProxy } from '../support/connect-proxy.ts'
 import { containerdAvailable, startContainerd, type TestContainerd } from '../support/containerd.ts'
 import { eventually } from '../support/eventually.ts'
@@ -47,10 +47,10 @@ export interface Lab extends AsyncDisposable {
   node(index: number): LabNode
   /** Pushes an image to upstream as `repository:tag` of `registry`. */
   push(target: string, image: TestImage): Promise<void>
-  /** Makes a new reference of upstream for an image that it has (`skopeo copy` within it). */
-  retag(from: string, to: string): Promise<void>
   /** `ctr images import` under a name. */
   import(index: number, name: string, image: TestImage): Promise<void>
+  /** `ctr content fetch` through hosts.toml: a pull that does not unpack, for large images. */
+  fetch(index: number, name: string): Promise<void>
 }
 
 async function startUpstream(dir: string, address: string) {
@@ -70,8 +70,8 @@ async function startUpstream(dir: string, address: string) {
   return { upstream, caFile: files.ca }
 }
 
-/** Starts it; `configure` has run on each node. */
-export async function startLab(count = 3): Promise<Lab> {
+/** Starts it with three nodes; `starling configure` has run on each. */
+export async function startLab(options: Pick<ClusterOptions, 'zoneOf'> = {}): Promise<Lab> {
   await using undo = new AsyncDisposableStack()
   const dir = undo.use(await tempFolder('lab')).path
   const address = `127.${10 + (process.pid % 200)}.251.1`
@@ -85,7 +85,8 @@ export async function startLab(count = 3): Promise<Lab> {
   const env = { HTTPS_PROXY: proxy.url, SSL_CERT_FILE: caFile }
   const cluster = undo.use(
     await createCluster({
-      nodes: count,
+      ...options,
+      nodes: 3,
       dir,
       mirrors: [registry, madeUp],
       async store(place) {
@@ -124,24 +125,15 @@ export async function startLab(count = 3): Promise<Lab> {
       await upstream.push(layout, tag, target)
       await rm(layout, { recursive: true })
     },
-    async retag(from, to) {
-      const name = (target: string) => `docker://${upstream.host}/${target}`
-      const tls = ['--src-tls-verify=false', '--dest-tls-verify=false']
-      await runOrFail('skopeo', [
-        '--insecure-policy',
-        'copy',
-        '--quiet',
-        '--all',
-        ...tls,
-        name(from),
-        name(to),
-      ])
-    },
     async import(index, name, image) {
       const archive = join(dir, `archive-${++files}.tar`)
       await writeOciArchive(archive, [{ name, image }])
       await node(index).containerd.ctr('images', 'import', '--no-unpack', '--all-platforms', archive)
       await rm(archive)
+    },
+    async fetch(index, name) {
+      const { starling, containerd } = node(index)
+      await containerd.ctr('content', 'fetch', '--hosts-dir', join(starling.dir, 'certs.d'), name)
     },
     [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
   }
@@ -150,8 +142,15 @@ export async function startLab(count = 3): Promise<Lab> {
 const blobFile = (containerd: TestContainerd, digest: Digest) =>
   join(containerd.contentPath, 'blobs', 'sha256', digestHex(digest))
 
-/** SHA-256 of the file of a blob in a containerd's content store; undefined where it is not there. */
-export async function digestOnDisk(containerd: TestContainerd, digest: Digest): Promise<string | undefined> {
+/**
+ * SHA-256 of the file of a blob in a containerd's content store, or of its first `sizeBytes` bytes; undefined where it is
+ * not there.
+ */
+export async function digestOnDisk(
+  containerd: TestContainerd,
+  digest: Digest,
+  sizeBytes = Number.MAX_SAFE_INTEGER,
+): Promise<string | undefined> {
   const file = blobFile(containerd, digest)
   if (
     !(await stat(file).then(
@@ -161,8 +160,19 @@ export async function digestOnDisk(containerd: TestContainerd, digest: Digest): 
   )
     return undefined
   const hash = createHash('sha256')
-  await pipeline(createReadStream(file), hash)
+  await pipeline(createReadStream(file, { end: sizeBytes - 1, highWaterMark: 2 ** 20 }), hash)
   return `sha256:${hash.digest('hex')}`
+}
+
+/** How many bytes of a blob a containerd has of a download that is under way; 0 where there is none. */
+export async function ingestedBytes(containerd: TestContainerd, digest: Digest): Promise<number> {
+  const ingests = join(containerd.contentPath, 'ingest')
+  for (const folder of await readdir(ingests).catch(() => [])) {
+    const ref = await readFile(join(ingests, folder, 'ref'), 'utf8').catch(() => '')
+    if (!ref.endsWith(digestHex(digest))) continue
+    return (await stat(join(ingests, folder, 'data')).catch(() => undefined))?.size ?? 0
+  }
+  return 0
 }
 
 /** The digests of an image whose file in a containerd's content store is missing or has other bytes. */
