@@ -4,7 +4,7 @@ import type { Credentials } from '../core/credentials.ts'
 import type { ReadyView, StatusView } from '../core/ops-view.ts'
 import { formatEndpoint, type Member } from '../core/peer.ts'
 import type { Clock } from '../core/ports.ts'
-import type { MirrorsFile } from './mirrors.ts'
+import type { MirrorsFile } from './config/mirrors.ts'
 import type { Sharing } from './sharing.ts'
 import { version } from './version.ts'
 

@@ -5,13 +5,13 @@ import type { NodeView } from '../core/ops-view.ts'
 import type { Logger } from '../core/ports.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
+import { createMirrorsFile } from './config/mirrors.ts'
 import { lockDataDir } from './data-dir.ts'
-import { createMirrorsFile } from './mirrors.ts'
 import { readyView, statusView } from './node-status.ts'
 import { imageViews, peerViews, whereView } from './node-view.ts'
 import { createSharing, type Sharing } from './sharing.ts'
 import { createSystemRng, systemClock } from './system.ts'
-import { createCredentials, loadCredentials } from './trust-files.ts'
+import { createCredentials, loadCredentials } from './trust/files.ts'
 
 const retrySharingMs = 15_000
 

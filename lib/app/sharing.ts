@@ -12,11 +12,11 @@ import { createUdpTransport, type UdpTransport } from '../network/udp-transport.
 import { CandidateOrder } from '../selection/candidate-order.ts'
 import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
 import { advertisedEndpoints, resolveBootstrap } from './addresses.ts'
-import { AttestationStore } from './attestation-store.ts'
-import { createCatalogService } from './catalog-service.ts'
-import { createMembershipService, type RunningMembership } from './membership-service.ts'
-import { createRegistryControl } from './registry-control.ts'
-import { createRegistryHost, type RegistryHost } from './registry-host.ts'
+import { createCatalogService } from './catalog/service.ts'
+import { createMembershipService, type RunningMembership } from './membership/service.ts'
+import { createRegistryControl } from './registry/control.ts'
+import { createRegistryHost, type RegistryHost } from './registry/host.ts'
+import { AttestationStore } from './trust/attestation-store.ts'
 import { version } from './version.ts'
 
 /** What the catalog keeps of a member that is dead or left; a flap within it costs no transfer. */

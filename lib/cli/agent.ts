@@ -19,7 +19,7 @@ Signals:
   SIGHUP           reserved for reading the configuration anew`,
     )
     .action(async (options: { config: string }) => {
-      const { readConfig } = await import('../app/config-files.ts')
+      const { readConfig } = await import('../app/config/config-files.ts')
       const config = await readConfig(options.config)
       const { createLogger } = await import('../app/logger.ts')
       const log = createLogger({ level: config.log.level })

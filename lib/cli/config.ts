@@ -28,7 +28,7 @@ export function addConfigCommands(program: Command, context: CliContext): void {
     )
     .addHelpText('after', examples(['starling config show --config node.yaml', 'as YAML']))
     .action(async (options: { config: string; output: 'yaml' | 'json' }) => {
-      const { readConfig } = await import('../app/config-files.ts')
+      const { readConfig } = await import('../app/config/config-files.ts')
       const { renderConfig, renderConfigYaml } = await import('../config/render-config.ts')
       const effective = await readConfig(options.config)
       context.write(
@@ -56,7 +56,7 @@ export function addConfigCommands(program: Command, context: CliContext): void {
       examples(['starling config check --config node.yaml', 'exit code 2 if it has errors']),
     )
     .action(async (options: { config: string }) => {
-      const { readConfig, readRegistries } = await import('../app/config-files.ts')
+      const { readConfig, readRegistries } = await import('../app/config/config-files.ts')
       const effective = await readConfig(options.config)
       const { mirrors, warnings } = await readRegistries(effective.registries)
       for (const warning of warnings) context.note(`warning: ${warning.format()}`)

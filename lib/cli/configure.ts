@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { ConfigureResult } from '../app/configure.ts'
+import type { ConfigureResult } from '../app/config/configure.ts'
 import { type CliContext, defaultConfigFile, examples, exitCodes } from './context.ts'
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts'
 
@@ -27,8 +27,8 @@ export function addConfigureCommand(program: Command, context: CliContext): void
       )}\n\nExit code 1 if a file was left alone that stands in the way.`,
     )
     .action(async (options: Options) => {
-      const { readConfig, readRegistries } = await import('../app/config-files.ts')
-      const { configureHosts } = await import('../app/configure.ts')
+      const { readConfig, readRegistries } = await import('../app/config/config-files.ts')
+      const { configureHosts } = await import('../app/config/configure.ts')
       const config = await readConfig(options.config)
       const { mirrors, warnings } = await readRegistries(config.registries)
       for (const warning of warnings) context.note(`warning: ${warning.format()}`)

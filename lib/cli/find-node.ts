@@ -32,6 +32,6 @@ export async function findNode(options: NodeOptions): Promise<OpsClient> {
   )
   const file = options.config ?? (readable ? defaultConfigFile : undefined)
   if (file === undefined) return createOpsClient(defaultSocket)
-  const { readConfig } = await import('../app/config-files.ts')
+  const { readConfig } = await import('../app/config/config-files.ts')
   return createOpsClient((await readConfig(file)).ops.socket)
 }

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { version } from '../app/version.ts'
 import { describeError, StarlingError } from '../core/errors.ts'
 import { addAgentCommand } from './agent.ts'
 import { addConfigCommands } from './config.ts'
@@ -8,7 +9,7 @@ import { addImagesCommand } from './images.ts'
 import { addPeersCommand } from './peers.ts'
 import { addStatusCommand } from './status.ts'
 import { addTrustCommands } from './trust.ts'
-import { addVersionCommand, starlingVersion } from './version.ts'
+import { addVersionCommand } from './version.ts'
 import { addWhereCommand } from './where.ts'
 
 /** Commander says some things in two lines and begins with "error:"; we say them in one. */
@@ -26,7 +27,7 @@ export function createProgram(context: CliContext): Command {
     .description(
       'A registry mirror on every containerd node: images are found by gossip and served by neighbours',
     )
-    .version(starlingVersion(), '--version', 'print the version')
+    .version(version, '--version', 'print the version')
     .helpCommand(false)
     .showSuggestionAfterError(true)
     .exitOverride()

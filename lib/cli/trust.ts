@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { InitTrustResult } from '../app/trust-init.ts'
+import type { InitTrustResult } from '../app/trust/init.ts'
 import { StarlingError } from '../core/errors.ts'
 import { type CliContext, examples } from './context.ts'
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts'
@@ -56,7 +56,7 @@ export function addTrustCommands(program: Command, context: CliContext): void {
       ),
     )
     .action(async (options: Options) => {
-      const { initTrust, parseNodeArgument } = await import('../app/trust-init.ts')
+      const { initTrust, parseNodeArgument } = await import('../app/trust/init.ts')
       const nodes = options.node.map(parseNodeArgument)
       const result = await initTrust({ dir: options.dir, nodes, days: options.days })
       print(context, options.output, result, initText)

@@ -4,7 +4,7 @@ import {
   createRegistryHost,
   type RegistryHost,
   type RegistryHostOptions,
-} from '../../lib/app/registry-host.ts'
+} from '../../lib/app/registry/host.ts'
 import type { CredentialSet } from '../../lib/core/credentials.ts'
 import { type Digest, digestHex } from '../../lib/core/digest.ts'
 import type { Endpoint } from '../../lib/core/peer.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { initTrust } from '../../lib/app/trust-init.ts'
+import { initTrust } from '../../lib/app/trust/init.ts'
 import type { PeerView } from '../../lib/core/ops-view.ts'
 import { LayoutWriter } from '../../lib/oci-layout/writer.ts'
 import { namespaceNetwork } from './cluster/namespaces.ts'

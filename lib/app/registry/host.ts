@@ -1,0 +1,166 @@
+import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:net'
+import type { BlobSource } from '../../core/content-store.ts'
+import type { CredentialSet, Credentials } from '../../core/credentials.ts'
+import { StarlingError } from '../../core/errors.ts'
+import type { RegistryControl } from '../../core/lookup.ts'
+import { type Endpoint, formatEndpoint } from '../../core/peer.ts'
+import type { Logger, Metrics, Service } from '../../core/ports.ts'
+import { bindAddress, needsIpv6Only } from '../../registry/bind-address.ts'
+import {
+  defaultRegistryLimits,
+  type RegistryCredentials,
+  type RegistryLimits,
+} from '../../registry/messages.ts'
+import { RegistryThread } from './thread.ts'
+
+export interface RegistryHostOptions {
+  readonly listen: readonly Endpoint[]
+  /** Threads that share the port. */
+  readonly workers: number
+  readonly credentials: Credentials
+  readonly source: BlobSource
+  readonly control: RegistryControl
+  /** Bounds of the whole node; `maxConnections`, `maxPeerConnections` and `maxReads` are shared out to the workers. */
+  readonly limits?: Partial<RegistryLimits>
+  /** How long transfers in flight may go on after `stop`. */
+  readonly graceMs: number
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+export interface RegistryHost extends Service {
+  /** Where it listens; empty before `start`. */
+  addresses(): Endpoint[]
+  /** The content store is somewhere else from now on. */
+  setSource(source: BlobSource): void
+}
+
+const firstRestartMs = 100
+const maxRestartMs = 5000
+/** A worker that ran this long before it crashed is replaced at once again. */
+const stableMs = 60_000
+
+/**
+ * The main thread's side of the registry: starts the workers, answers their questions through `control`, gives them
+ * new credentials, and replaces those that crash. `start` fails with PORT_IN_USE where the port is taken.
+ */
+export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
+  const { credentials, control, log, metrics } = options
+  const limits = shareOut({ ...defaultRegistryLimits, ...options.limits }, options.workers)
+  const threads = new Map<number, RegistryThread>()
+  const restarts = new Map<number, NodeJS.Timeout>()
+  let bound: Endpoint[] = []
+  let source = options.source
+  let current: RegistryCredentials
+  let unsubscribe = (): void => {}
+  let stopping: Promise<void> | undefined
+
+  function startThread(index: number, delayMs = firstRestartMs): Promise<void> {
+    const startedMs = performance.now()
+    const thread = new RegistryThread(
+      { listen: bound, credentials: current, source, limits },
+      {
+        control,
+        log: log.child({ worker: index }),
+        metrics,
+        onExit(reason) {
+          threads.delete(index)
+          if (stopping !== undefined) return
+          const wait = performance.now() - startedMs >= stableMs ? firstRestartMs : delayMs
+          metrics.count('starling_registry_workers_replaced_total')
+          log.error({ worker: index, reason, restartInMs: wait }, 'a registry worker ended; it is replaced')
+          const again = (): void => {
+            restarts.delete(index)
+            startThread(index, Math.min(wait * 2, maxRestartMs)).catch(() => {})
+          }
+          restarts.set(index, setTimeout(again, wait))
+        },
+      },
+    )
+    threads.set(index, thread)
+    return thread.listening
+  }
+
+  function onCredentials(set: CredentialSet): void {
+    current = registryPart(set)
+    for (const thread of threads.values()) thread.send({ type: 'credentials', credentials: current })
+    log.info({}, 'the registry uses new credentials')
+  }
+
+  async function stop(): Promise<void> {
+    unsubscribe()
+    for (const timer of restarts.values()) clearTimeout(timer)
+    restarts.clear()
+    await Promise.all([...threads.values()].map((thread) => thread.stop(options.graceMs)))
+    bound = []
+  }
+
+  return {
+    async start() {
+      current = registryPart(credentials.current())
+      bound = await reservePorts(options.listen)
+      unsubscribe = credentials.subscribe(onCredentials)
+      try {
+        await Promise.all(Array.from({ length: options.workers }, (_, index) => startThread(index)))
+      } catch (error) {
+        stopping ??= stop()
+        await stopping
+        throw error
+      }
+      log.info({ listen: bound.map(formatEndpoint), workers: options.workers }, 'the registry API is served')
+    },
+    stop() {
+      stopping ??= stop()
+      return stopping
+    },
+    addresses: () => [...bound],
+    setSource(next) {
+      source = next
+      for (const thread of threads.values()) thread.send({ type: 'source', source })
+    },
+  }
+}
+
+/** A fresh ticket key for each set of credentials: a session of an older set is not resumed. */
+function registryPart(set: CredentialSet): RegistryCredentials {
+  const { nodeName, serverCaPem, clientCaPem, serving, client } = set
+  return { nodeName, serverCaPem, clientCaPem, serving, client, ticketKeys: randomBytes(48) }
+}
+
+/**
+ * Libuv's thread pool is one for the process and must keep a thread free for others (DESIGN §1).
+ */
+function shareOut(limits: RegistryLimits, workers: number): RegistryLimits {
+  const poolSize = Number(process.env.UV_THREADPOOL_SIZE ?? '') || 4
+  const share = (amount: number): number => Math.max(1, Math.floor(amount / workers))
+  return {
+    ...limits,
+    maxConnections: share(limits.maxConnections),
+    maxPeerConnections: share(limits.maxPeerConnections),
+    maxReads: share(Math.min(limits.maxReads, poolSize - 1)),
+  }
+}
+
+/**
+ * Binds each address once without `reusePort`, so that a port which anybody else has, another Starling included, is an error
+ * and not shared in silence. Port 0 becomes the port that the machine gave.
+ * @throws StarlingError PORT_IN_USE
+ */
+async function reservePorts(endpoints: readonly Endpoint[]): Promise<Endpoint[]> {
+  if (endpoints.length === 0) {
+    throw new StarlingError('CONFIG_INVALID', 'the registry has no address to listen on')
+  }
+  const servers = endpoints.map(() => createServer())
+  try {
+    const bound: Endpoint[] = []
+    for (const [index, endpoint] of endpoints.entries()) {
+      const server = servers[index] as (typeof servers)[number]
+      const ipv6Only = needsIpv6Only(endpoint, endpoints)
+      bound.push(await bindAddress(server, endpoint, { reusePort: false, ipv6Only }))
+    }
+    return bound
+  } finally {
+    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  }
+}

@@ -1,0 +1,93 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import type { BlobReader, BlobSource } from '../../core/content-store.ts'
+import { describeError, StarlingError } from '../../core/errors.ts'
+import type { Logger, Metrics } from '../../core/ports.ts'
+import { createControlClient } from '../../registry/control-channel.ts'
+import { DataPlane } from '../../registry/data-plane.ts'
+import type { FromWorker, RegistryWorkerData, ToWorker } from '../../registry/messages.ts'
+import { systemClock } from '../system.ts'
+
+/** The entry of a worker thread that serves the registry API; `host` starts and replaces it. */
+
+function send(message: FromWorker): void {
+  parentPort?.postMessage(message)
+}
+
+function createWorkerLog(base: object): Logger {
+  const line =
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (fields: object, message: string): void =>
+      send({ type: 'log', level, fields: { ...base, ...fields }, message })
+  return {
+    debug: line('debug'),
+    info: line('info'),
+    warn: line('warn'),
+    error: line('error'),
+    child: (fields) => createWorkerLog({ ...base, ...fields }),
+  }
+}
+
+const metrics: Metrics = {
+  count: (name, labels = {}, value = 1) => send({ type: 'metric', kind: 'count', name, value, labels }),
+  observe: (name, value, labels = {}) => send({ type: 'metric', kind: 'observe', name, value, labels }),
+  set: (name, value, labels = {}) => send({ type: 'metric', kind: 'set', name, value, labels }),
+}
+
+/** Loads only the kind of store that is used: the other one costs memory in every worker. */
+async function createReader(source: BlobSource): Promise<BlobReader> {
+  if (source.kind === 'containerd') {
+    const { createContainerdReader } = await import('../../containerd/blob-reader.ts')
+    return createContainerdReader(source)
+  }
+  const { createOciLayoutReader } = await import('../../oci-layout/blob-reader.ts')
+  return createOciLayoutReader(source)
+}
+
+async function main(data: RegistryWorkerData): Promise<void> {
+  const { limits } = data
+  const control = createControlClient(data.controlPort, {
+    timeoutMs: limits.lookupTimeoutMs,
+    maxInFlight: limits.maxConnections,
+  })
+  const log = createWorkerLog({})
+  const plane = new DataPlane({
+    credentials: data.credentials,
+    limits,
+    reader: await createReader(data.source),
+    control,
+    clock: systemClock,
+    log,
+    metrics,
+  })
+
+  async function setSource(source: BlobSource): Promise<void> {
+    try {
+      plane.setReader(await createReader(source))
+    } catch (error) {
+      log.error({ error: describeError(error) }, 'the new content store cannot be read; the old one is kept')
+    }
+  }
+
+  parentPort?.on('message', (message: ToWorker) => {
+    if (message.type === 'credentials') plane.setCredentials(message.credentials)
+    else if (message.type === 'source') void setSource(message.source)
+    else {
+      void plane.stop(message.graceMs).then(() => {
+        control.close()
+        parentPort?.close()
+      })
+    }
+  })
+  send({ type: 'listening', addresses: await plane.listen(data.listen, { reusePort: true }) })
+}
+
+main(workerData as RegistryWorkerData).catch((error: unknown) => {
+  const known = error instanceof StarlingError
+  send({
+    type: 'failed',
+    code: known ? error.code : undefined,
+    message: known ? error.message : describeError(error),
+    hint: known ? error.hint : undefined,
+  })
+  parentPort?.close()
+})
