@@ -4,7 +4,7 @@ import type { Credentials } from '../core/credentials.ts'
 import type { ReadyView, StatusView } from '../core/ops-view.ts'
 import { formatEndpoint, type Member } from '../core/peer.ts'
 import type { Clock } from '../core/ports.ts'
-import type { MirrorsFile } from './config/mirrors.ts'
+import type { SettingsFile } from './config/settings-file.ts'
 import type { Sharing } from './sharing.ts'
 import { version } from './version.ts'
 
@@ -15,7 +15,7 @@ export interface StatusSources {
   readonly credentials: Credentials
   readonly clock: Clock
   readonly startedMs: number
-  readonly mirrors: MirrorsFile
+  readonly settings: SettingsFile
   readonly sharing: () => Sharing | undefined
   /** Why sharing could not begin or end, in one line. */
   readonly sharingProblem: () => string | undefined
@@ -69,7 +69,7 @@ export function readyView(sources: StatusSources): ReadyView {
 }
 
 function sharingReason(sources: StatusSources): string {
-  const { names, wildcard } = sources.mirrors.current()
+  const { names, wildcard } = sources.settings.current().mirrors
   const problem = sources.sharingProblem()
   if (problem !== undefined) return problem
   if (sources.sharing() === undefined) {
@@ -103,13 +103,13 @@ function problemsOf(
   sources: StatusSources,
   certificates: readonly { name: string; notAfterMs: number }[],
 ): string[] {
-  const { clock, config, mirrors } = sources
+  const { clock, config, settings } = sources
   const sharing = sources.sharing()
   const problems: string[] = []
   const add = (problem: string | undefined) => {
     if (problem !== undefined) problems.push(problem)
   }
-  add(mirrors.problem())
+  add(settings.problem())
   add(sources.sharingProblem())
   for (const { name, notAfterMs } of certificates) {
     const leftMs = notAfterMs - clock.wallMs()

@@ -5,7 +5,7 @@ import type { NodeView } from '../core/ops-view.ts'
 import type { Logger } from '../core/ports.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
-import { createMirrorsFile } from './config/mirrors.ts'
+import { createSettingsFile } from './config/settings-file.ts'
 import { lockDataDir } from './data-dir.ts'
 import { readyView, statusView } from './node-status.ts'
 import { imageViews, peerViews, whereView } from './node-view.ts'
@@ -45,12 +45,14 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
     closers.push(() => lock.release())
     const credentials = createCredentials(await loadCredentials(config.trust, config.node.name, startedMs))
     const { metrics, text } = createMetrics({ log })
-    const mirrors = createMirrorsFile({ file: config.registries, log, metrics })
-    await mirrors.start()
-    closers.push(() => mirrors.stop())
+    const settings = createSettingsFile({ file: config.registries, log, metrics })
+    await settings.start()
+    closers.push(() => settings.stop())
 
     let sharing: Sharing | undefined
-    let sharingProblem: string | undefined = isEmpty(mirrors.current()) ? undefined : 'sharing is starting'
+    let sharingProblem: string | undefined = isEmpty(settings.current().mirrors)
+      ? undefined
+      : 'sharing is starting'
     let stopping = false
     let turn: Promise<void> = Promise.resolve()
 
@@ -60,10 +62,8 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
         sharing = undefined
         await ending.stop()
         log.info({ registries: config.registries }, 'nothing is mirrored any more; all ports are closed')
-      } else if (sharing !== undefined) {
-        sharing.setMirrors(wanted)
-      } else if (!isEmpty(wanted)) {
-        const next = await createSharing({ config, credentials, mirrors: wanted, clock, rng, log, metrics })
+      } else if (sharing === undefined && !isEmpty(wanted)) {
+        const next = await createSharing({ config, credentials, settings, clock, rng, log, metrics })
         await next.start()
         sharing = next
         sharingProblem = undefined
@@ -75,7 +75,7 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
       turn = turn.then(async () => {
         if (stopping) return
         try {
-          await follow(mirrors.current())
+          await follow(settings.current().mirrors)
         } catch (error) {
           sharingProblem = describeError(error)
           log.error({ problem: sharingProblem, retryInMs: retrySharingMs }, 'sharing could not begin')
@@ -89,7 +89,7 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
       credentials,
       clock,
       startedMs,
-      mirrors,
+      settings,
       sharing: () => sharing,
       sharingProblem: () => sharingProblem,
     }
@@ -113,19 +113,19 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
     await ops.start()
     closers.push(() => ops.stop())
 
-    if (isEmpty(mirrors.current())) {
+    if (isEmpty(settings.current().mirrors)) {
       log.info(
         { registries: config.registries },
         'no registry is mirrored: no port is open; waiting for the file to name one',
       )
     }
-    await follow(mirrors.current())
+    await follow(settings.current().mirrors)
     closers.push(async () => {
       stopping = true
       await turn
       await sharing?.stop()
     })
-    mirrors.subscribe(followSoon)
+    settings.subscribe(followSoon)
     log.info({ name: config.node.name, peerId: credentials.current().peerId }, 'node started')
 
     let stopped: Promise<void> | undefined

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { CatalogService, MirrorSet, OriginState } from '../core/cluster.ts'
+import type { CatalogService, OriginState } from '../core/cluster.ts'
 import type { NodeConfig } from '../core/config.ts'
 import type { ContentStore, StoreChange } from '../core/content-store.ts'
 import type { Credentials } from '../core/credentials.ts'
@@ -7,6 +7,7 @@ import { describeError } from '../core/errors.ts'
 import { isReachable, type MemberState } from '../core/peer.ts'
 import type { Clock, Logger, Metrics, Rng, Service } from '../core/ports.ts'
 import { OfferFilter } from '../core/reference.ts'
+import type { Settings } from '../core/settings.ts'
 import { type ClusterHost, createHost } from '../network/host.ts'
 import { createUdpTransport, type UdpTransport } from '../network/udp-transport.ts'
 import { CandidateOrder } from '../selection/candidate-order.ts'
@@ -28,7 +29,7 @@ const minAuditGapMs = 2_000
 export interface SharingOptions {
   readonly config: NodeConfig
   readonly credentials: Credentials
-  readonly mirrors: MirrorSet
+  readonly settings: Settings
   readonly clock: Clock
   readonly rng: Rng
   readonly log: Logger
@@ -43,7 +44,6 @@ export interface Sharing extends Service {
   readonly catalog: CatalogService
   readonly store: ContentStore
   readonly registry: RegistryHost
-  setMirrors(mirrors: MirrorSet): void
   /** Has the store told what it holds? */
   hasInventory(): boolean
 }
@@ -66,9 +66,8 @@ function originStateOf(state: MemberState): OriginState {
 
 /** Builds the parts and joins them; nothing is opened before `start`. */
 export async function createSharing(options: SharingOptions): Promise<Sharing> {
-  const { config, credentials, clock, rng, log, metrics } = options
+  const { config, credentials, settings, clock, rng, log, metrics } = options
   const set = credentials.current()
-  let mirrors = options.mirrors
   const common = { clock, metrics, rng, credentials, listen: config.p2p.listen }
   const own = advertisedEndpoints(config.p2p.listen, config.p2p.advertise)
   const filter = new OfferFilter(config.excludeReferences.map((text) => new RegExp(text)))
@@ -101,7 +100,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
       version,
       certificateKeyHash: certificateKeyHashOf(set.serving.certPem),
     },
-    registries: mirrors.names,
+    registries: settings.current().mirrors.names,
     bootstrap: () => resolveBootstrap(config.bootstrap, own, log),
     snapshotPath: join(config.dataDir, 'members'),
   })
@@ -124,12 +123,12 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
         .filter((peerId) => membership.registriesOf(peerId)?.includes(registry) ?? true),
     filter,
     dataDir: config.dataDir,
-    mirrors,
+    mirrors: settings.current().mirrors,
   })
   const control = createRegistryControl({
     catalog,
     membership,
-    mirrors: () => mirrors,
+    mirrors: () => settings.current().mirrors,
     filter,
     order: new CandidateOrder({ zone: config.node.zone, clock, rng }),
     clock,
@@ -167,6 +166,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
         .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
     }
   })
+  const unsubscribe = settings.subscribe(({ mirrors }) => catalog.setMirrors(mirrors))
   catalog.onRegistriesChanged((registries) => membership.setRegistries(registries))
 
   let hasInventory = false
@@ -211,10 +211,6 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     store,
     registry,
     hasInventory: () => hasInventory,
-    setMirrors(next) {
-      mirrors = next
-      catalog.setMirrors(next)
-    },
     async start() {
       try {
         for (const service of services) {
@@ -231,6 +227,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
       )
     },
     async stop() {
+      unsubscribe()
       for (const timer of timers.splice(0)) clearInterval(timer)
       if (started.includes(membership)) {
         await membership

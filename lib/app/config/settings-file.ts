@@ -1,38 +1,40 @@
 import { stat } from 'node:fs/promises'
-import { type MirrorSet, noMirrors } from '../../core/cluster.ts'
+import { noMirrors } from '../../core/cluster.ts'
 import { describeError } from '../../core/errors.ts'
-import type { Logger, Metrics, Service, Subscribable } from '../../core/ports.ts'
+import type { Logger, Metrics, Service } from '../../core/ports.ts'
+import type { Settings, SettingsSet } from '../../core/settings.ts'
 import { readRegistries } from './config-files.ts'
 
 /** How often the file is looked at; a poll also sees a mounted ConfigMap, whose links are exchanged. */
 const pollIntervalMs = 2_000
 
-export interface MirrorsFile extends Service, Subscribable<MirrorSet> {
+export interface SettingsFile extends Service, Settings {
   /** Why the file as it is now can't be used, in one line; the last good one goes on. */
   problem(): string | undefined
 }
 
 /**
- * The registries that registries.yaml says to mirror, followed while the node runs. A file that is absent mirrors nothing.
+ * The settings of a node on files: what registries.yaml says to mirror, followed while the node runs. A file that is
+ * absent mirrors nothing.
  * `start` throws StarlingError REGISTRIES_INVALID; later a bad file changes nothing and is reported.
  */
-export function createMirrorsFile(options: {
+export function createSettingsFile(options: {
   readonly file: string
   readonly log: Logger
   readonly metrics: Metrics
-}): MirrorsFile {
+}): SettingsFile {
   const { file, log, metrics } = options
-  const listeners = new Set<(mirrors: MirrorSet) => void>()
-  let mirrors = noMirrors
+  const listeners = new Set<(settings: SettingsSet) => void>()
+  let settings: SettingsSet = { mirrors: noMirrors }
   let problem: string | undefined
   let seen = ''
   let timer: NodeJS.Timeout | undefined
   let polling = false
 
-  async function read(): Promise<MirrorSet> {
+  async function read(): Promise<SettingsSet> {
     const plan = await readRegistries(file)
     for (const warning of plan.warnings) log.warn({ file }, warning.format())
-    return plan.mirrors
+    return { mirrors: plan.mirrors }
   }
 
   /** Changes whenever the content may have changed. */
@@ -52,9 +54,10 @@ export function createMirrorsFile(options: {
     try {
       const next = await read()
       problem = undefined
-      if (JSON.stringify(next) === JSON.stringify(mirrors)) return
-      mirrors = next
-      log.info({ file, mirrors: next.names, wildcard: next.wildcard }, 'mirrored registries changed')
+      if (JSON.stringify(next) === JSON.stringify(settings)) return
+      settings = next
+      const { names, wildcard } = next.mirrors
+      log.info({ file, mirrors: names, wildcard }, 'mirrored registries changed')
       for (const listener of [...listeners]) listener(next)
     } catch (error) {
       problem = describeError(error)
@@ -66,7 +69,7 @@ export function createMirrorsFile(options: {
   return {
     async start() {
       seen = await fingerprint()
-      mirrors = await read()
+      settings = await read()
       timer = setInterval(() => {
         if (polling) return
         polling = true
@@ -78,7 +81,7 @@ export function createMirrorsFile(options: {
     async stop() {
       clearInterval(timer)
     },
-    current: () => mirrors,
+    current: () => settings,
     subscribe(listener) {
       listeners.add(listener)
       return () => void listeners.delete(listener)
