@@ -30,7 +30,8 @@ class PreambleError extends Error {
 
 /**
  * Gate 1 of the p2p port (DESIGN §7): both ends prove that they know a PSK of the keyring with their first bytes, then
- * all is encrypted with keys of this connection alone. Who does not know it gets no byte.
+ * all is encrypted with keys of this connection alone. Who does not know it gets no byte. A connection that is
+ * protected already keeps its stream: inbound ones are before libp2p's upgrader sees them.
  */
 export function connectionProtector(options: {
   credentials: Credentials
@@ -38,16 +39,20 @@ export function connectionProtector(options: {
   timeoutMs?: number
 }): () => ConnectionProtector {
   const { credentials, refusals, timeoutMs = preambleTimeoutMs } = options
+  const known = new WeakMap<MessageStream, ProtectedStream>()
   return () => ({
     async protect(connection: MessageStream, { signal }: AbortOptions = {}): Promise<MessageStream> {
+      const stream = known.get(connection)
+      if (stream !== undefined) return stream
       const show = connection.direction === 'outbound' ? dial : listen
       try {
-        const stream = await within(timeoutMs, [signal], (bounded) => show(connection, credentials, bounded))
-        stream.addEventListener('close', () => {
-          const { direction, remote, claimed } = stream
+        const made = await within(timeoutMs, [signal], (bounded) => show(connection, credentials, bounded))
+        known.set(connection, made)
+        made.addEventListener('close', () => {
+          const { direction, remote, claimed } = made
           if (!claimed) refusals.refuse('tls', 'no-handshake', { remote, direction })
         })
-        return stream
+        return made
       } catch (error) {
         const { direction } = connection
         const reason = error instanceof PreambleError ? error.reason : 'failed'

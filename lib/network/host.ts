@@ -23,7 +23,7 @@ import { toLibp2pKey } from './identity-key.ts'
 import { defaultInboundLimits, InboundLimiter, type InboundLimits } from './inbound-limiter.ts'
 import { type ClusterNode, createNode } from './libp2p-node.ts'
 import { openListeners } from './listeners.ts'
-import { describeAddress } from './multiaddrs.ts'
+import { describeAddress, toEndpoint } from './multiaddrs.ts'
 import { Refusals } from './refusals.ts'
 import { Rpc } from './rpc.ts'
 import { defaultRpcLimits, type RpcLimits } from './rpc-limits.ts'
@@ -226,7 +226,10 @@ class Libp2pHost implements ClusterHost {
   }
 
   readonly #onOpen = (event: CustomEvent<Connection>): void => {
-    if (event.detail.direction === 'inbound') this.#limiter.admitted(describeAddress(event.detail.remoteAddr))
+    const { direction, remoteAddr } = event.detail
+    const host = toEndpoint(remoteAddr)?.host
+    if (host !== undefined) this.#limiter.met(host)
+    if (direction === 'inbound') this.#limiter.admitted(describeAddress(remoteAddr))
   }
 
   async #maintain({ libp2p, pubsub, parts }: ClusterNode): Promise<void> {

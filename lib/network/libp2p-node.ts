@@ -40,7 +40,7 @@ export async function createNode(options: NodeOptions): Promise<ClusterNode> {
     privateKey: options.privateKey,
     nodeInfo: { name: 'starling', version: '1', userAgent: 'starling' },
     addresses: { listen: [] },
-    transports: [limitedTcp(options.inbound)],
+    transports: [limitedTcp(options.inbound, options.protector())],
     connectionProtector: options.protector,
     connectionEncrypters: [options.encrypter],
     streamMuxers: [

@@ -1,7 +1,6 @@
 import { BlockList, type SocketAddress } from 'node:net'
-import type { MultiaddrConnection, Transport, Upgrader } from '@libp2p/interface'
+import type { ConnectionProtector, MultiaddrConnection, Transport, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
-import { plainHost } from './multiaddrs.ts'
 
 const backlog = 512
 
@@ -15,10 +14,11 @@ export interface InboundPolicy {
 }
 
 /**
- * libp2p's TCP transport, whose listeners ask a policy before anything is done for a connection. libp2p's own gate comes
- * later, after it has set up objects and timers that live for seconds: under a flood they would be most of the memory.
+ * libp2p's TCP transport, whose listeners ask a policy before anything is done for a connection, and hand on to libp2p's
+ * upgrader only what has passed the first gate. The upgrader sets up objects and timers that live for seconds: under a
+ * flood of strangers they would be most of the memory. `protector` gives the same stream again when libp2p asks for it.
  */
-export function limitedTcp(policy: InboundPolicy): TcpFactory {
+export function limitedTcp(policy: InboundPolicy, protector: ConnectionProtector): TcpFactory {
   const factory = tcp({ backlog })
   return (components) => {
     const transport: Transport = factory(components)
@@ -27,7 +27,7 @@ export function limitedTcp(policy: InboundPolicy): TcpFactory {
       // The transport passes on to net.createServer what it does not know.
       const limited = {
         ...options,
-        upgrader: limitedUpgrader(options.upgrader, policy),
+        upgrader: limitedUpgrader(options.upgrader, policy, protector),
         blockList: new RateBlockList(policy),
       }
       return createListener(limited)
@@ -46,14 +46,19 @@ class RateBlockList extends BlockList {
   }
 
   override check(address: string | SocketAddress): boolean {
-    return this.#policy.isTooFast(plainHost(typeof address === 'string' ? address : address.address))
+    return this.#policy.isTooFast(typeof address === 'string' ? address : address.address)
   }
 }
 
-function limitedUpgrader(upgrader: Upgrader, policy: InboundPolicy): Upgrader {
+function limitedUpgrader(
+  upgrader: Upgrader,
+  policy: InboundPolicy,
+  protector: ConnectionProtector,
+): Upgrader {
   return {
     upgradeInbound: async (connection: MultiaddrConnection, options: UpgradeOptions) => {
       if (policy.denies(connection)) throw new Error('too many connections')
+      await protector.protect(connection, options)
       await upgrader.upgradeInbound(connection, options)
     },
     upgradeOutbound: (connection: MultiaddrConnection, options: UpgradeOptions) =>

@@ -8,6 +8,7 @@ import {
   multiaddr,
 } from '@multiformats/multiaddr'
 import { StarlingError } from '../core/errors.ts'
+import { plainHost } from '../core/host-rates.ts'
 import { type Endpoint, formatEndpoint } from '../core/peer.ts'
 
 /**
@@ -40,9 +41,4 @@ export function toEndpoint(address: Multiaddr): Endpoint | undefined {
 export function describeAddress(address: Multiaddr): string {
   const endpoint = toEndpoint(address)
   return endpoint === undefined ? address.toString() : formatEndpoint(endpoint)
-}
-
-/** `::ffff:10.0.0.1`, as a dual-stack socket reports an IPv4 address, becomes `10.0.0.1`. */
-export function plainHost(host: string): string {
-  return /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(host) ? host.slice(7) : host
 }

@@ -84,7 +84,21 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_transfers_total: counter('Attempts to get bytes from a peer', 'outcome'),
   starling_transfer_bytes_total: counter('Bytes received from peers'),
   starling_registry_connections_dropped_total: counter('Connections refused by registry.maxConnections'),
+  starling_registry_connections_refused_total: counter(
+    'Connections that came too fast from a host, or from strangers together',
+    'reason',
+  ),
   starling_registry_handshakes_refused_total: counter('TLS handshakes that the registry refused', 'reason'),
   starling_registry_malformed_requests_total: counter('Connections that sent no usable HTTP'),
+  starling_registry_worker_heap_bytes: gauge('Used heap of a thread of the registry', 'worker'),
+  starling_registry_worker_external_bytes: gauge(
+    'Memory outside the heap of a thread of the registry',
+    'worker',
+  ),
   starling_registry_workers_replaced_total: counter('Threads of the registry that ended and were replaced'),
+
+  starling_event_loop_delay_seconds: gauge(
+    'How late the main thread comes to its timers, since the metrics were last read; begins with the first reading',
+    'quantile',
+  ),
 }

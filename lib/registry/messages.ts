@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { BlobSource } from '../core/content-store.ts'
 import type { KeyPair } from '../core/credentials.ts'
+import type { HostRateLimits } from '../core/host-rates.ts'
 import type { Endpoint } from '../core/peer.ts'
 
 /** What the registry needs of a node's credentials: nothing that speaks for the node on port 5001. */
@@ -15,7 +16,7 @@ export interface RegistryCredentials {
 }
 
 /** Bounds of one worker. Times in milliseconds. */
-export interface RegistryLimits {
+export interface RegistryLimits extends HostRateLimits {
   readonly maxConnections: number
   /** A body from a peer that brings no byte for this long goes on at the next holder. */
   readonly stallTimeoutMs: number
@@ -41,6 +42,8 @@ export interface RegistryLimits {
 
 export const defaultRegistryLimits: RegistryLimits = {
   maxConnections: 1024,
+  maxPerHostPerSecond: 128,
+  maxStrangersPerSecond: 128,
   stallTimeoutMs: 2000,
   connectTimeoutMs: 1000,
   firstByteTimeoutMs: 2000,

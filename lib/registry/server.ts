@@ -3,6 +3,7 @@ import { createServer, type Server, type ServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { systemErrorCode } from '../core/errors.ts'
+import { HostRates } from '../core/host-rates.ts'
 import type { Endpoint } from '../core/peer.ts'
 import type { Clock, Logger, Metrics } from '../core/ports.ts'
 import { bindAddress, needsIpv6Only } from './bind-address.ts'
@@ -10,6 +11,7 @@ import { ClientIdentities, type ClientVerdict } from './client-identity.ts'
 import { lingeringEnd } from './lingering-end.ts'
 import type { RegistryCredentials, RegistryLimits } from './messages.ts'
 import { errorBody } from './oci-error.ts'
+import { RateBlockList } from './rate-block-list.ts'
 
 export type RequestListener = (
   request: IncomingMessage,
@@ -45,12 +47,15 @@ export class RegistryServer {
   readonly #servers: Server[] = []
   readonly #waiting = new WeakMap<Socket, { count: number; last: Promise<void> }>()
   readonly #established = new WeakSet<Socket>()
+  readonly #rates: HostRates
   #credentials: RegistryCredentials
-  #refusalLoggedMs = Number.NEGATIVE_INFINITY
+  /** By message. */
+  readonly #refusalLoggedMs = new Map<string, number>()
 
   constructor(options: RegistryServerOptions) {
     this.#options = options
     this.#credentials = options.credentials
+    this.#rates = new HostRates(options.limits, options.clock)
     this.#identities = new ClientIdentities(options.credentials.clientCaPem, () => options.clock.wallMs())
   }
 
@@ -107,6 +112,7 @@ export class RegistryServer {
       connectionsCheckingInterval: 5000,
       noDelay: true,
       highWaterMark: writeBufferSizeBytes,
+      blockList: new RateBlockList((host) => this.#isTooFast(host)),
     }
     const server = createServer(options, (request, response) => this.#accept(request, response))
     server.maxConnections = limits.maxConnections
@@ -114,20 +120,37 @@ export class RegistryServer {
     server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) =>
       this.#accept(request, response),
     )
-    server.on('secureConnection', (socket) => this.#established.add(socket))
+    server.on('secureConnection', (socket) => {
+      this.#established.add(socket)
+      if (socket.remoteAddress !== undefined) this.#rates.met(socket.remoteAddress)
+    })
     server.on('drop', () => metrics.count('starling_registry_connections_dropped_total'))
     server.on('tlsClientError', (error, socket) => this.#handshakeFailed(error, socket))
     server.on('clientError', (error, socket) => this.#malformed(error, socket as Socket))
     return server
   }
 
+  #isTooFast(host: string): boolean {
+    const reason = this.#rates.refusal(host)
+    if (reason === undefined) return false
+    this.#options.metrics.count('starling_registry_connections_refused_total', { reason })
+    this.#logRefusal({ remote: host, reason }, 'a connection was refused: too many new ones')
+    return true
+  }
+
   #handshakeFailed(error: Error, socket: TLSSocket): void {
-    const { clock, log, metrics } = this.#options
     const reason = handshakeReason(error)
-    metrics.count('starling_registry_handshakes_refused_total', { reason })
-    if (clock.monotonicMs() - this.#refusalLoggedMs < refusalLogIntervalMs) return
-    this.#refusalLoggedMs = clock.monotonicMs()
-    log.warn({ remote: socket.remoteAddress, reason, error: error.message }, 'a client was refused by TLS')
+    this.#options.metrics.count('starling_registry_handshakes_refused_total', { reason })
+    const fields = { remote: socket.remoteAddress, reason, error: error.message }
+    this.#logRefusal(fields, 'a client was refused by TLS')
+  }
+
+  #logRefusal(fields: object, message: string): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (nowMs - (this.#refusalLoggedMs.get(message) ?? Number.NEGATIVE_INFINITY) < refusalLogIntervalMs)
+      return
+    this.#refusalLoggedMs.set(message, nowMs)
+    this.#options.log.warn(fields, message)
   }
 
   #malformed(error: Error, socket: Socket): void {

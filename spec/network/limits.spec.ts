@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MultiaddrConnection } from '@libp2p/interface'
+import { plainHost } from '../../lib/core/host-rates.ts'
 import { BusScoring } from '../../lib/network/bus-scoring.ts'
 import { InboundLimiter, type InboundLimits } from '../../lib/network/inbound-limiter.ts'
-import { describeAddress, plainHost, toEndpoint, toMultiaddr } from '../../lib/network/multiaddrs.ts'
+import { describeAddress, toEndpoint, toMultiaddr } from '../../lib/network/multiaddrs.ts'
 import { ReceiveGate } from '../../lib/network/receive-gate.ts'
 import { Refusals } from '../../lib/network/refusals.ts'
 import { InFlight } from '../../lib/network/rpc-limits.ts'
@@ -37,7 +38,13 @@ function makeLimiter(limits: Partial<InboundLimits>, open = 0) {
   const clock = new ManualClock()
   const recorder = new Recorder()
   const limiter = new InboundLimiter({
-    limits: { maxConnections: 10, maxPending: 10, maxPerHostPerSecond: 10, ...limits },
+    limits: {
+      maxConnections: 10,
+      maxPending: 10,
+      maxPerHostPerSecond: 10,
+      maxStrangersPerSecond: 100,
+      ...limits,
+    },
     clock,
     refusals: new Refusals({ logger: recorder, metrics: recorder, clock }),
     open: () => open,
@@ -55,6 +62,20 @@ test('one host may open so many connections a second, another host is not affect
   assert.equal(limiter.isTooFast('10.0.0.2'), false)
   clock.nowMs += 1_000
   assert.equal(limiter.isTooFast('10.0.0.1'), false)
+})
+
+test('strangers share one budget of connections a second, and hosts where members were met do not need it', () => {
+  const { limiter, clock, refused } = makeLimiter({ maxStrangersPerSecond: 3 })
+  limiter.met('10.0.0.99')
+  const tooFast = Array.from({ length: 5 }, (_, index) => limiter.isTooFast(`10.0.0.${index}`))
+  assert.deepEqual(tooFast, [false, false, false, true, true])
+  assert.equal(refused('strangers'), 2)
+  assert.equal(limiter.isTooFast('10.0.0.99'), false)
+  clock.nowMs += 1_000
+  assert.equal(limiter.isTooFast('10.0.0.4'), false)
+  clock.nowMs += 3_600_000
+  for (let count = 0; count < 3; count++) limiter.isTooFast('10.0.0.1')
+  assert.equal(limiter.isTooFast('10.0.0.99'), true, 'it was met too long ago')
 })
 
 test('connections that have not passed the gates are bounded; closing or admitting one makes room', () => {

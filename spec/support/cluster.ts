@@ -7,7 +7,7 @@ import { namespaceNetwork } from './cluster/namespaces.ts'
 import { type ClusterNetwork, loopbackNetwork } from './cluster/network.ts'
 import { ClusterNode } from './cluster/node-process.ts'
 import { eventually } from './eventually.ts'
-import { starlingBin } from './project.ts'
+import { nodeFlags, starlingBin } from './project.ts'
 import { tempFolder } from './temp-folder.ts'
 
 export type NodeConfigFile = Readonly<Record<string, unknown>>
@@ -38,6 +38,10 @@ export interface ClusterOptions {
   readonly started?: number
   /** Default: the sources of this repository. */
   readonly bin?: string
+  /** Flags of Node itself; default those of production. */
+  readonly nodeFlags?: readonly string[]
+  /** For nodes that share an address; default `p2pPort` and `registryPort` for all. */
+  readonly portsOf?: (index: number) => { readonly p2p: number; readonly registry: number }
   /** Where everything is put; default a temporary folder that is removed. */
   readonly dir?: string
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error'
@@ -65,12 +69,18 @@ async function makeNetwork(options: ClusterOptions): Promise<{ network: ClusterN
   return { network, owned: false }
 }
 
+function portsOf(options: ClusterOptions, index: number): { p2p: number; registry: number } {
+  const { p2pPort = 5001, registryPort = 6443 } = options
+  return options.portsOf?.(index) ?? { p2p: p2pPort, registry: registryPort }
+}
+
 function baseConfig(
   place: NodePlace,
   options: ClusterOptions,
   more: { trustDir: string; store: object; bootstrap: readonly string[] },
 ): NodeConfigFile {
-  const { p2pPort = 5001, registryPort = 6443, zoneOf, logLevel = 'info' } = options
+  const { zoneOf, logLevel = 'info' } = options
+  const { p2p: p2pPort, registry: registryPort } = portsOf(options, place.index)
   return {
     node: { name: place.name, ...(zoneOf === undefined ? {} : { zone: zoneOf(place.index) }) },
     dataDir: join(place.dir, 'data'),
@@ -92,7 +102,7 @@ async function makeNodes(
   network: ClusterNetwork,
   options: ClusterOptions,
 ): Promise<ClusterNode[]> {
-  const { mirrors = ['registry.test'], store = 'oci-layout', registryPort = 6443, p2pPort = 5001 } = options
+  const { mirrors = ['registry.test'], store = 'oci-layout' } = options
   const trustDir = join(dir, 'trust')
   const places: NodePlace[] = Array.from({ length: options.nodes }, (_, index) => ({
     index,
@@ -114,14 +124,17 @@ async function makeNodes(
         store === 'oci-layout' ? { type: 'oci-layout', path: join(place.dir, 'oci') } : await store(place),
       bootstrap:
         options.bootstrapOf?.(place.index) ??
-        firstThree.filter((other) => other !== place).map((other) => `${other.address}:${p2pPort}`),
+        firstThree
+          .filter((other) => other !== place)
+          .map((other) => `${other.address}:${portsOf(options, other.index).p2p}`),
     }
     const config = baseConfig(place, options, own)
     const node = new ClusterNode({
       ...place,
       trustDir: own.trustDir,
       network,
-      registryPort,
+      registryPort: portsOf(options, place.index).registry,
+      nodeFlags: options.nodeFlags ?? nodeFlags(),
       bin: options.bin ?? starlingBin,
       config: options.configure?.(config, place) ?? config,
       registries: stringify({ mirrors: Object.fromEntries(mirrors.map((name) => [name, {}])) }),

@@ -16,3 +16,9 @@ interface PackageFile {
 export function readPackageFile(): PackageFile {
   return JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as PackageFile
 }
+
+/** The flags that Node is started with in production, as the first line of the command says them. */
+export function nodeFlags(): readonly string[] {
+  const [first = ''] = readFileSync(starlingBin, 'utf8').split('\n', 1)
+  return first.split(' ').filter((word) => word.startsWith('--'))
+}

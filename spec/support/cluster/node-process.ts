@@ -28,6 +28,8 @@ export interface NodeSetup {
   readonly registryPort: number
   /** bin/starling.ts, or the built one. */
   readonly bin: string
+  /** Flags of Node itself. */
+  readonly nodeFlags: readonly string[]
   /** The configuration that is written to config.yaml. */
   readonly config: Readonly<Record<string, unknown>>
   /** The text of registries.yaml. */
@@ -82,7 +84,7 @@ export class ClusterNode {
   launch(): void {
     if (this.running) throw new Error(`${this.name} runs already`)
     const log = openSync(this.logFile, 'a')
-    const agent = [this.#setup.bin, 'agent', '--config', this.configFile]
+    const agent = [...this.#setup.nodeFlags, this.#setup.bin, 'agent', '--config', this.configFile]
     const [file, ...args] = this.#setup.network.commandFor(this.index, process.execPath, agent)
     this.#child = startOwned(file, args, { stdio: ['ignore', log, log], cwd: this.dir })
     closeSync(log)
