@@ -201,8 +201,13 @@ export async function waitHolders(
   timeoutMs = 10_000,
 ): Promise<void> {
   const wanted = [...names].sort().join()
-  await eventually(async () => (await holdersOf(node, query)).join() === wanted, {
-    timeoutMs,
-    what: `${node.name} knows [${wanted}] as the holders of ${query}`,
+  let known = ''
+  const check = async () => {
+    known = (await holdersOf(node, query)).join()
+    return known === wanted
+  }
+  const what = `${node.name} knows [${wanted}] as the holders of ${query}`
+  await eventually(check, { timeoutMs, what }).catch((error: unknown) => {
+    throw new Error(`${String(error)}; it knows [${known}]`, { cause: error })
   })
 }

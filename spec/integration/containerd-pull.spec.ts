@@ -85,9 +85,16 @@ describe('images between three containerds', { skip: skipLab }, () => {
     const { containerd, starling: viewer } = lab.node(1)
     await lab.import(0, name, image)
     for (const digest of image.blobs.keys()) await waitHolders(viewer, digest, ['node-1'])
+    const other = `${madeUp}/team/gone:2`
+    await lab.node(0).containerd.ctr('images', 'tag', name, other)
+    await waitHolders(viewer, other, ['node-1'])
     await containerd.pull(name)
     await waitHolders(viewer, name, ['node-1', 'node-2'])
 
+    // Its blobs stay as long as the other name is there.
+    await lab.node(0).containerd.ctr('images', 'rm', '--sync', other)
+    await waitHolders(viewer, other, [], 5000)
+    await waitHolders(viewer, name, ['node-1', 'node-2'])
     await lab.node(0).containerd.ctr('images', 'rm', '--sync', name)
     await waitHolders(viewer, name, ['node-2'], 5000)
     await containerd.ctr('images', 'rm', '--sync', name)
