@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Logger, MetricName, Metrics } from '../core/ports.ts'
+import { EventLoopDelay } from './event-loop-delay.ts'
 import { type MetricSpec, metricTable } from './metric-table.ts'
 import { registerProcessMetrics } from './process-metrics.ts'
 
@@ -68,13 +69,18 @@ export function createMetrics(options: MetricsOptions = {}): NodeMetrics {
     else entry.record(value, bounded(entry, labels))
   }
 
+  const metrics: Metrics = {
+    count: (name, labels = {}, amount = 1) => record(name, 'counter', amount, labels),
+    observe: (name, value, labels = {}) => record(name, 'histogram', value, labels),
+    set: (name, value, labels = {}) => record(name, 'gauge', value, labels),
+  }
+  const eventLoopDelay = entries.has('starling_event_loop_delay_seconds') ? new EventLoopDelay() : undefined
   return {
-    metrics: {
-      count: (name, labels = {}, amount = 1) => record(name, 'counter', amount, labels),
-      observe: (name, value, labels = {}) => record(name, 'histogram', value, labels),
-      set: (name, value, labels = {}) => record(name, 'gauge', value, labels),
+    metrics,
+    text() {
+      eventLoopDelay?.report(metrics)
+      return registry.metrics()
     },
-    text: () => registry.metrics(),
   }
 }
 

@@ -35,6 +35,7 @@ export const systemClock: Clock = { monotonicMs: () => performance.now(), wallMs
 
 export class CountingMetrics implements Metrics {
   readonly counts = new Map<string, number>()
+  readonly gauges = new Map<string, number>()
 
   count(name: string, labels: Readonly<Record<string, string>> = {}, amount = 1): void {
     const key = [name, ...Object.values(labels)].join(' ')
@@ -42,7 +43,10 @@ export class CountingMetrics implements Metrics {
   }
 
   observe(): void {}
-  set(): void {}
+
+  set(name: string, value: number, labels: Readonly<Record<string, string>> = {}): void {
+    this.gauges.set([name, ...Object.values(labels)].join(' '), value)
+  }
 }
 
 export function digestOf(bytes: Uint8Array): Digest {

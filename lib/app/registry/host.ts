@@ -38,6 +38,7 @@ export interface RegistryHost extends Service {
 
 const firstRestartMs = 100
 const maxRestartMs = 5000
+const memoryIntervalMs = 15_000
 /** A worker that ran this long before it crashed is replaced at once again. */
 const stableMs = 60_000
 
@@ -55,6 +56,7 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
   let current: RegistryCredentials
   let unsubscribe = (): void => {}
   let stopping: Promise<void> | undefined
+  let memoryTimer: NodeJS.Timeout | undefined
 
   function startThread(index: number, delayMs = firstRestartMs): Promise<void> {
     const startedMs = performance.now()
@@ -82,6 +84,16 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
     return thread.listening
   }
 
+  async function reportMemory(): Promise<void> {
+    for (const [index, thread] of threads) {
+      const memory = await thread.memory()
+      if (memory === undefined) continue
+      const worker = String(index)
+      metrics.set('starling_registry_worker_heap_bytes', memory.heap, { worker })
+      metrics.set('starling_registry_worker_external_bytes', memory.external, { worker })
+    }
+  }
+
   function onCredentials(set: CredentialSet): void {
     current = registryPart(set)
     for (const thread of threads.values()) thread.send({ type: 'credentials', credentials: current })
@@ -90,6 +102,7 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
 
   async function stop(): Promise<void> {
     unsubscribe()
+    clearInterval(memoryTimer)
     for (const timer of restarts.values()) clearTimeout(timer)
     restarts.clear()
     await Promise.all([...threads.values()].map((thread) => thread.stop(options.graceMs)))
@@ -108,6 +121,8 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
         await stopping
         throw error
       }
+      void reportMemory()
+      memoryTimer = setInterval(() => void reportMemory(), memoryIntervalMs).unref()
       log.info({ listen: bound.map(formatEndpoint), workers: options.workers }, 'the registry API is served')
     },
     stop() {

@@ -75,6 +75,16 @@ export class RegistryThread {
     this.#worker.postMessage(message)
   }
 
+  /** Bytes of its heap in use and outside of it; undefined where it does not run. */
+  async memory(): Promise<{ readonly heap: number; readonly external: number } | undefined> {
+    try {
+      const { used_heap_size: heap, external_memory: external } = await this.#worker.getHeapStatistics()
+      return { heap, external }
+    } catch {
+      return undefined
+    }
+  }
+
   /** Lets it end by itself, within the grace period and a little more. */
   async stop(graceMs: number): Promise<void> {
     this.send({ type: 'stop', graceMs })

@@ -81,6 +81,14 @@ test('new credentials reach the workers', async () => {
   await assert.rejects(fetchFrom(changing.endpoint, node('two'), '/v2/'))
 })
 
+test('the memory of each worker is told', async () => {
+  await using told = await startWorkerNode(node('one'), '127.0.11.38')
+  for (const kind of ['heap', 'external']) {
+    const name = `starling_registry_worker_${kind}_bytes 0`
+    await eventually(() => (told.metrics.gauges.get(name) ?? 0) > 100_000)
+  }
+})
+
 test('a worker that crashes is replaced, with a log line and a metric', async () => {
   await using crashing = await startWorkerNode(node('one'), '127.0.11.35')
   const ask = () => fetchFrom(crashing.endpoint, node('two'), '/v2/')
