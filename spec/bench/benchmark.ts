@@ -5,10 +5,15 @@ export interface Table {
   readonly notes?: readonly string[]
 }
 
+export interface BenchmarkOptions {
+  /** Fewer rounds and smaller sizes: shows that it works, not how fast. */
+  readonly quick: boolean
+}
+
 /** One benchmark of `npm run bench`; `name` selects it on the command line, `title` heads its table. */
 export interface Benchmark {
   readonly name: string
   readonly title: string
   /** `log` takes lines of progress. */
-  run(log: (line: string) => void): Promise<Table>
+  run(log: (line: string) => void, options: BenchmarkOptions): Promise<Table>
 }

@@ -12,7 +12,6 @@ import { populate } from './lookup-population.ts'
 
 const origins = 5000
 const perOrigin = 1000
-const lookups = 200_000
 const sampleLimit = 8
 
 /** Times of single calls in microseconds: median, p99 and the longest. */
@@ -22,7 +21,12 @@ function percentiles(times: Float64Array): [number, number, number] {
   return [at(0.5), at(0.99), at(1)]
 }
 
-function timeLookups(state: ReplicaState, digests: readonly Digest[], rng: Rng): Float64Array {
+function timeLookups(
+  state: ReplicaState,
+  digests: readonly Digest[],
+  lookups: number,
+  rng: Rng,
+): Float64Array {
   const times = new Float64Array(lookups)
   let checksum = 0
   for (let round = 0; round < lookups; round += 1) {
@@ -69,7 +73,8 @@ function timeDeltas(state: ReplicaState, rounds: number, rng: Rng): Float64Array
 export const lookup: Benchmark = {
   name: 'lookup',
   title: `Catalog: ${origins} nodes × ${perOrigin} digests`,
-  async run(log) {
+  async run(log, { quick }) {
+    const lookups = quick ? 20_000 : 200_000
     const rng = seededRng(2024)
     log(`filling a replica with ${origins} × ${perOrigin} digests`)
     const { state, digests, peers, longestMs } = populate(origins, perOrigin, rng)
@@ -77,16 +82,16 @@ export const lookup: Benchmark = {
     const bytesOfDigests = state.digests.table.sizeBytes
     const pairBytes = size.sizeBytes - bytesOfDigests
     const base = digests.slice(0, perOrigin / 5)
-    timeLookups(state, digests, rng)
-    const every = percentiles(timeLookups(state, digests, rng))
-    const common = percentiles(timeLookups(state, base, rng))
+    timeLookups(state, digests, lookups, rng)
+    const every = percentiles(timeLookups(state, digests, lookups, rng))
+    const common = percentiles(timeLookups(state, base, lookups, rng))
     const missing = Array.from(
       { length: 1000 },
       (_, index) => `sha256:${hash('sha256', `missing ${index}`)}` as Digest,
     )
-    const misses = percentiles(timeLookups(state, missing, rng))
+    const misses = percentiles(timeLookups(state, missing, lookups, rng))
     for (const peer of peers.slice(0, 500)) state.origins.setLive(state.origins.get(peer)!, false)
-    const masked = percentiles(timeLookups(state, base, rng))
+    const masked = percentiles(timeLookups(state, base, lookups, rng))
     const deltas = percentiles(timeDeltas(state, 1000, rng))
     return {
       columns: ['what', 'median', 'p99', 'longest', 'unit'],

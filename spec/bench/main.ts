@@ -1,10 +1,11 @@
 /**
- * `npm run bench [-- NAME …] [--json FILE]`: runs the benchmarks whose names are given (all without any), prints each as a
- * table, and at the end everything as JSON, with the facts of the machine.
+ * `npm run bench [-- NAME …] [--quick] [--json FILE]`: runs the benchmarks whose names are given (all without any), prints each
+ * as a table, and at the end everything as JSON, with the facts of the machine. `--list` only names them; `--quick` makes
+ * them short and their figures rough.
  */
 import { globSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { availableParallelism, cpus, release, totalmem } from 'node:os'
+import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
 import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -16,6 +17,8 @@ interface BenchmarkResult extends Table {
   readonly name: string
   readonly title: string
   readonly durationMs: number
+  /** Processes that were running or ready in the minute before: on a machine that does nothing else near 0. */
+  readonly loadBefore: number
 }
 
 const print = (text: string) => process.stdout.write(`${text}\n`)
@@ -27,10 +30,10 @@ function isBenchmark(value: unknown): value is Benchmark {
 
 /** Every export of a file in this folder that is a benchmark. */
 async function findBenchmarks(): Promise<Benchmark[]> {
-  const files = globSync('**/*.ts', { cwd: import.meta.dirname }).sort()
+  const files = globSync('*.ts', { cwd: import.meta.dirname }).sort()
   const found: Benchmark[] = []
   for (const file of files) {
-    if (file === basename(import.meta.filename)) continue
+    if (file === basename(import.meta.filename) || file.endsWith('.spec.ts')) continue
     const module = (await import(pathToFileURL(join(import.meta.dirname, file)).href)) as Record<
       string,
       unknown
@@ -53,7 +56,11 @@ function machineFacts(): Record<string, string | number> {
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: 'string' }, list: { type: 'boolean' } },
+    options: {
+      json: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      list: { type: 'boolean' },
+    },
   })
   const all = await findBenchmarks()
   const unknown = positionals.filter((name) => !all.some((benchmark) => benchmark.name === name))
@@ -68,25 +75,30 @@ async function main(): Promise<void> {
     process.exitCode = unknown.length > 0 ? 2 : 0
     return
   }
+  const { quick } = values
   const machine = machineFacts()
   print(formatTable(['machine', ''], Object.entries(machine)))
   const results: BenchmarkResult[] = []
   for (const benchmark of all) {
     if (positionals.length > 0 && !positionals.includes(benchmark.name)) continue
-    print(`\n# ${benchmark.title}\n`)
+    print(`\n# ${benchmark.name}: ${benchmark.title}\n`)
+    const loadBefore = loadavg()[0] ?? 0
     const startedMs = performance.now()
     try {
-      const table = await benchmark.run((line) => process.stderr.write(`  ${line}\n`))
+      const table = await benchmark.run((line) => process.stderr.write(`  ${line}\n`), { quick })
       const durationMs = Math.round(performance.now() - startedMs)
-      results.push({ name: benchmark.name, title: benchmark.title, durationMs, ...table })
+      results.push({ name: benchmark.name, title: benchmark.title, durationMs, loadBefore, ...table })
       print(formatTable(table.columns, table.rows))
       for (const note of table.notes ?? []) print(`\n${note}`)
+      print(
+        `\nLoad of the machine before: ${loadBefore.toFixed(1)}. It took ${(durationMs / 1000).toFixed(0)} s.`,
+      )
     } catch (error) {
       print(`failed: ${error instanceof Error ? error.stack : String(error)}`)
       process.exitCode = 1
     }
   }
-  const json = JSON.stringify({ machine, measuredAt: new Date().toISOString(), results })
+  const json = JSON.stringify({ machine, measuredAt: new Date().toISOString(), quick, results })
   if (values.json === undefined) print(`\n${json}`)
   else await writeFile(values.json, `${json}\n`)
 }
