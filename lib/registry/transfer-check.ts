@@ -1,0 +1,71 @@
+import type { Digest } from '../core/digest.ts'
+import type { Candidate } from '../core/lookup.ts'
+import { BodyCheck } from './body-check.ts'
+
+/** The bytes of a transfer: `start` to `end`, both included, of a blob of `sizeBytes`. */
+export interface CheckedBody {
+  readonly sizeBytes: number
+  readonly start: number
+  readonly end: number
+}
+
+export interface CheckJob {
+  readonly digest: Digest
+  /** Path and query under which a holder is asked for the blob. */
+  readonly path: string
+  readonly body: CheckedBody
+  readonly candidates: readonly Candidate[]
+  /** Aborted when the transfer is over. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * What a check makes of bytes: those that may go out now, in order; or that what came is wrong from an offset of the blob on.
+ * No byte at or after `wrongFrom` has been let out, and the check takes the bytes from there anew. `unknown`: wrong bytes are
+ * among those that were let out already, so that the body can only end.
+ */
+export type CheckOutcome =
+  | { readonly free: readonly Uint8Array[] }
+  | { readonly wrongFrom: number | 'unknown'; readonly reason: string }
+
+/**
+ * Stands between the bytes of a transfer and the client: bytes go in in order, from whichever holders; checked bytes come out.
+ * What it holds is kept by reference: the chunks are not changed afterwards.
+ */
+export interface TransferCheck {
+  /** True where a finished body is known to be right. */
+  readonly checks: boolean
+  pass(chunk: Uint8Array): CheckOutcome
+  /** After the last byte. */
+  finish(): CheckOutcome
+}
+
+/** Begins a check, perhaps by asking holders for what it needs; the transfer forwards nothing until it resolves. Never rejects. */
+export type StartCheck = (job: CheckJob) => TransferCheck | Promise<TransferCheck>
+
+const nothing: CheckOutcome = { free: [] }
+
+/** By the digest of the whole alone: what was let out before the digest is known can't be taken back. */
+export function startDigestCheck(job: Pick<CheckJob, 'digest' | 'body'>): TransferCheck {
+  const { digest, body } = job
+  let check = new BodyCheck(digest, body)
+  let letOut = false
+  return {
+    checks: check.checks,
+    pass(chunk) {
+      const free = check.pass(chunk)
+      if (free === undefined || free.length === 0) return nothing
+      letOut = true
+      return { free: [free] }
+    },
+    finish() {
+      const free = check.finish()
+      if (free !== undefined) return { free }
+      check = new BodyCheck(digest, body)
+      return {
+        wrongFrom: letOut ? 'unknown' : body.start,
+        reason: 'the bytes do not match the digest',
+      }
+    },
+  }
+}
