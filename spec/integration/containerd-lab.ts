@@ -198,7 +198,7 @@ export async function waitHolders(
   node: ClusterNode,
   query: string,
   names: readonly string[],
-  timeoutMs = 10_000,
+  timeoutMs = 40_000,
 ): Promise<void> {
   const wanted = [...names].sort().join()
   let known = ''
