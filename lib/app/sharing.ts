@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { excludedReferences } from '../config/tag-policy.ts'
 import type { CatalogService, OriginState } from '../core/cluster.ts'
 import type { NodeConfig } from '../core/config.ts'
 import type { ContentStore, StoreChange } from '../core/content-store.ts'
@@ -70,7 +71,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
   const set = credentials.current()
   const common = { clock, metrics, rng, credentials, listen: config.p2p.listen }
   const own = advertisedEndpoints(config.p2p.listen, config.p2p.advertise)
-  const filter = new OfferFilter(config.excludeReferences.map((text) => new RegExp(text)))
+  const filter = new OfferFilter(excludedReferences(config).map((text) => new RegExp(text)))
 
   const attestations = new AttestationStore({ ...common, logger: log, dataDir: config.dataDir })
   const host = createHost({ ...common, attestations, logger: log.child({ part: 'network' }) })
@@ -129,6 +130,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     catalog,
     membership,
     mirrors: () => settings.current().mirrors,
+    tagRules: (registry) => settings.current().tagRules?.(registry) ?? { resolve: true, disputed: 'refuse' },
     filter,
     order: new CandidateOrder({ zone: config.node.zone, clock, rng }),
     clock,

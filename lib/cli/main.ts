@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { version } from '../app/version.ts'
 import { describeError, StarlingError } from '../core/errors.ts'
 import { addAgentCommand } from './agent.ts'
+import { addCleanupCommand } from './cleanup.ts'
 import { addConfigCommands } from './config.ts'
 import { addConfigureCommand } from './configure.ts'
 import { type CliContext, examples, exitCodeOf, exitCodes } from './context.ts'
@@ -52,6 +53,7 @@ export function createProgram(context: CliContext): Command {
   addWhereCommand(program, context)
   addConfigCommands(program, context)
   addConfigureCommand(program, context)
+  addCleanupCommand(program, context)
   addTrustCommands(program, context)
   addVersionCommand(program, context)
   return program

@@ -27,5 +27,11 @@ export const configDefaults = {
   logLevel: 'info',
   shutdownGrace: '10s',
   certsDir: '/etc/containerd/certs.d',
-  excludeReferences: [':latest$'],
+  excludeReferences: [],
+  shareLatest: false,
+  disableDefaultRegistryEndpoint: false,
+  manageHosts: false,
+  removeHostsAtStop: false,
+  resolveTags: true,
+  disputedTags: 'auto',
 } as const

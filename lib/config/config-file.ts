@@ -2,6 +2,7 @@ import { posix } from 'node:path'
 import type { NodeConfig, TrustFiles } from '../core/config.ts'
 import { StarlingError } from '../core/errors.ts'
 import { type Endpoint, formatEndpoint, parseHostPort } from '../core/peer.ts'
+import { canonicalRegistry, isRegistryHost } from '../core/reference.ts'
 import { parseDurationMs } from '../core/units.ts'
 import { configDefaults as defaults } from './config-defaults.ts'
 import { type ConfigDocument, configJsonSchema } from './config-schema.ts'
@@ -9,7 +10,7 @@ import { deepFreeze } from './deep-freeze.ts'
 import { isNodeName, splitHostPort } from './formats.ts'
 import { canonicalIp } from './ip.ts'
 import { createSchemaCheck } from './schema-check.ts'
-import { readYaml, throwAll, type YamlSource } from './yaml-source.ts'
+import { pointerTo, readYaml, throwAll, type YamlSource } from './yaml-source.ts'
 
 export { configJsonSchema } from './config-schema.ts'
 
@@ -93,6 +94,15 @@ function normalise(document: ConfigDocument, folder: string, hostname: string): 
     shutdownGraceMs: milliseconds(document.shutdownGrace ?? defaults.shutdownGrace),
     certsDir: resolve(document.certsDir ?? defaults.certsDir),
     excludeReferences: [...(document.excludeReferences ?? defaults.excludeReferences)],
+    shareLatest: document.shareLatest ?? defaults.shareLatest,
+    disableDefaultRegistryEndpoint:
+      document['disable-default-registry-endpoint'] ??
+      document['disable-default-endpoint'] ??
+      defaults.disableDefaultRegistryEndpoint,
+    manageHosts: document.manageHosts ?? defaults.manageHosts,
+    removeHostsAtStop: document.removeHostsAtStop ?? defaults.removeHostsAtStop,
+    resolveTags: normaliseResolveTags(document.resolveTags ?? defaults.resolveTags),
+    disputedTags: document.disputedTags ?? defaults.disputedTags,
   }
 }
 
@@ -107,6 +117,11 @@ function normaliseStore(
     namespaces: [...(store?.namespaces ?? defaults.containerd.namespaces)],
     contentPath: store?.contentPath === undefined ? undefined : resolve(store.contentPath),
   }
+}
+
+function normaliseResolveTags(value: NonNullable<ConfigDocument['resolveTags']>): Record<string, boolean> {
+  if (typeof value === 'boolean') return value ? {} : { '*': false }
+  return Object.fromEntries(Object.entries(value).map(([host, on]) => [canonicalRegistry(host), on]))
 }
 
 function toList(value: string | readonly string[]): readonly string[] {
@@ -143,6 +158,18 @@ function findConflicts(
   if (document.node?.name === undefined && !isNodeName(config.node.name)) {
     const shown = JSON.stringify(config.node.name)
     report('/node', `the host name ${shown} cannot be the name of a node`, 'set node.name')
+  }
+  const [longName, shortName] = ['disable-default-registry-endpoint', 'disable-default-endpoint'] as const
+  if (document[longName] !== undefined && document[shortName] !== undefined) {
+    report(`/${shortName}`, `${shortName} is another name of ${longName}`, 'remove one of them')
+  }
+  for (const host of Object.keys(typeof document.resolveTags === 'object' ? document.resolveTags : {})) {
+    if (host === '*' || isRegistryHost(host)) continue
+    report(
+      pointerTo('/resolveTags', host),
+      `${JSON.stringify(host)} is not a registry host`,
+      'write docker.io or "*"',
+    )
   }
   const taken = new Map<string, string>()
   const listens: readonly [string, string, readonly Endpoint[]][] = [

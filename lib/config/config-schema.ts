@@ -1,4 +1,4 @@
-import type { TrustFiles } from '../core/config.ts'
+import type { DisputedTags, TrustFiles } from '../core/config.ts'
 import { configDefaults as defaults } from './config-defaults.ts'
 import type { TextFormatName } from './formats.ts'
 
@@ -36,6 +36,13 @@ export interface ConfigDocument {
   readonly shutdownGrace?: string
   readonly certsDir?: string
   readonly excludeReferences?: readonly string[]
+  readonly shareLatest?: boolean
+  readonly 'disable-default-registry-endpoint'?: boolean
+  readonly 'disable-default-endpoint'?: boolean
+  readonly manageHosts?: boolean
+  readonly removeHostsAtStop?: boolean
+  readonly resolveTags?: boolean | Readonly<Record<string, boolean>>
+  readonly disputedTags?: DisputedTags
 }
 
 function section(description: string, properties: Readonly<Record<string, Schema>>, required: string[] = []) {
@@ -71,6 +78,10 @@ function duration(description: string, fallback: string, minDuration: string, ma
 
 function integer(description: string, fallback: number, minimum: number, maximum: number): Schema {
   return { type: 'integer', description, examples: [fallback], default: fallback, minimum, maximum }
+}
+
+function flag(description: string, fallback: boolean): Schema {
+  return { type: 'boolean', description, default: fallback, examples: [!fallback] }
 }
 
 function list(items: Schema, description: string, more: Schema = {}): Schema {
@@ -204,7 +215,37 @@ export const configJsonSchema: Schema = {
     excludeReferences: list(
       text('starling-reference-pattern', 'A regular expression over registry/repository:tag', ':latest$'),
       'References that are neither announced nor answered. Groups must not be repeated, and there is no look-around.',
-      { default: defaults.excludeReferences, maxItems: 32, examples: ['[":latest$"]'] },
+      { default: defaults.excludeReferences, maxItems: 32, examples: ['[":nightly$"]'] },
     ),
+    shareLatest: flag('The tag latest is announced and answered too', defaults.shareLatest),
+    'disable-default-registry-endpoint': flag(
+      'Containerd never asks a registry that has mirrors itself',
+      defaults.disableDefaultRegistryEndpoint,
+    ),
+    'disable-default-endpoint': {
+      type: 'boolean',
+      description: 'The same as disable-default-registry-endpoint',
+      examples: [true],
+    },
+    manageHosts: flag('The running node keeps certsDir in step', defaults.manageHosts),
+    removeHostsAtStop: flag(
+      'With manageHosts: the entry of this node goes from certsDir at a clean stop',
+      defaults.removeHostsAtStop,
+    ),
+    resolveTags: {
+      type: ['boolean', 'object'],
+      description: 'Are tags answered from peers; also by registry, "*" for the others',
+      additionalProperties: { type: 'boolean', description: 'For this registry', examples: [false] },
+      default: defaults.resolveTags,
+      examples: ['{docker.io: false}'],
+    },
+    disputedTags: {
+      type: 'string',
+      enum: ['auto', 'refuse', 'majority'],
+      description:
+        'A tag on which nodes disagree: by majority where containerd has no other place to ask (auto), never, or always by majority',
+      default: defaults.disputedTags,
+      examples: ['refuse'],
+    },
   }),
 }

@@ -3,7 +3,22 @@ type Schema = Readonly<Record<string, unknown>>
 /** The file as it is once it has passed the schema; YAML's empty value (`docker.io:`) is null. */
 export interface RegistriesDocument {
   readonly mirrors?: Readonly<Record<string, MirrorDocument | null>> | null
-  readonly configs?: Readonly<Record<string, object | null>> | null
+  readonly configs?: Readonly<Record<string, HostDocument | null>> | null
+}
+
+export interface HostDocument {
+  readonly auth?: {
+    readonly username?: string | null
+    readonly password?: string | null
+    readonly auth?: string | null
+    readonly identity_token?: string | null
+  } | null
+  readonly tls?: {
+    readonly ca_file?: string | null
+    readonly cert_file?: string | null
+    readonly key_file?: string | null
+    readonly insecure_skip_verify?: boolean | null
+  } | null
 }
 
 export interface MirrorDocument {
@@ -11,7 +26,7 @@ export interface MirrorDocument {
   readonly rewrite?: Readonly<Record<string, string>> | null
 }
 
-const text = (description: string): Schema => ({ type: 'string', description })
+const text = (description: string): Schema => ({ type: ['string', 'null'], description })
 
 function entry(description: string, properties: Readonly<Record<string, Schema>>): Schema {
   return { type: ['object', 'null'], description, additionalProperties: false, properties }
@@ -32,13 +47,13 @@ export const registriesJsonSchema: Schema = {
         endpoint: {
           type: ['array', 'null'],
           description: 'URLs, tried in this order',
-          items: text('A URL'),
+          items: { type: 'string', description: 'A URL' },
           examples: ['["https://mirror.example.com"]'],
         },
         rewrite: {
           type: ['object', 'null'],
           description: 'Regular expressions over repository names and what replaces them',
-          additionalProperties: text('The replacement'),
+          additionalProperties: { type: 'string', description: 'The replacement' },
         },
       }),
     ),
@@ -55,7 +70,7 @@ export const registriesJsonSchema: Schema = {
           ca_file: text('Path of CA certificates'),
           cert_file: text('Path of a client certificate'),
           key_file: text('Path of its key'),
-          insecure_skip_verify: { type: 'boolean', description: 'Certificates are not checked' },
+          insecure_skip_verify: { type: ['boolean', 'null'], description: 'Certificates are not checked' },
         }),
       }),
     ),

@@ -45,6 +45,12 @@ export function renderConfig(config: NodeConfig): ConfigDocument {
     shutdownGrace: formatDuration(config.shutdownGraceMs),
     certsDir: config.certsDir,
     excludeReferences: [...config.excludeReferences],
+    shareLatest: config.shareLatest ?? false,
+    'disable-default-registry-endpoint': config.disableDefaultRegistryEndpoint ?? false,
+    manageHosts: config.manageHosts ?? false,
+    removeHostsAtStop: config.removeHostsAtStop ?? false,
+    resolveTags: config.resolveTags ?? {},
+    disputedTags: config.disputedTags ?? 'auto',
   }
 }
 

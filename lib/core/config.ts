@@ -24,6 +24,8 @@ export interface TrustFiles {
   readonly identity: string
 }
 
+export type DisputedTags = 'auto' | 'refuse' | 'majority'
+
 /** The effective configuration: defaults filled in, durations in milliseconds, sizes in bytes, deep-frozen. */
 export interface NodeConfig {
   readonly node: { readonly name: string; readonly zone: string }
@@ -57,4 +59,16 @@ export interface NodeConfig {
   readonly certsDir: string
   /** References (`registry/repository:tag`) that match one of these regular expressions are neither announced nor answered. */
   readonly excludeReferences: readonly string[]
+  /** `latest` is announced and answered too. */
+  readonly shareLatest?: boolean
+  /** Containerd never asks a registry that has mirrors itself. */
+  readonly disableDefaultRegistryEndpoint?: boolean
+  /** The running node keeps `certsDir` in step. */
+  readonly manageHosts?: boolean
+  /** At a clean stop the entry of this node goes from `certsDir`. */
+  readonly removeHostsAtStop?: boolean
+  /** Are tags answered: by registry, `*` for the others; absent: yes. */
+  readonly resolveTags?: Readonly<Record<string, boolean>>
+  /** A tag on which nodes disagree: `auto` answers by majority where containerd has no other place to ask. */
+  readonly disputedTags?: DisputedTags
 }

@@ -55,6 +55,9 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_catalog_published_total: counter('Deltas and checkpoints that were sent', 'kind'),
   starling_catalog_repairs_total: counter('Repairs of gaps in the catalog', 'outcome'),
   starling_catalog_requests_total: counter('Requests of neighbours that the catalog answered', 'kind'),
+  starling_disputed_tags_answered_total: counter(
+    'Requests for a tag on which nodes disagree that were answered by majority',
+  ),
   starling_reload_failures_total: counter('Changes of a file that could not be used'),
 
   starling_store_images: gauge('Images in the store'),

@@ -39,13 +39,31 @@ describe('the commands on files', () => {
     const second = await runCli('configure', '--config', config, '--output', 'json')
     assert.deepEqual((JSON.parse(second.stdout) as { unchanged: string[] }).unchanged, ['docker.io'])
 
-    await writeFile(join(folder.path, 'certs.d', 'docker.io', 'hosts.toml'), 'mine')
+    const file = join(folder.path, 'certs.d', 'docker.io', 'hosts.toml')
+    await writeFile(file, `${text}# mine\n`)
     const third = await runCli('configure', '--config', config)
     assert.equal(third.code, 1)
-    assert.match(
-      third.stderr,
-      /certs\.d\/docker\.io: its hosts\.toml was not written by starling; move the file away/,
+    assert.match(third.stderr, /certs\.d\/docker\.io: its hosts\.toml was changed by somebody; move the file/)
+
+    const mine = 'server = "https://mine"\n'
+    await writeFile(file, mine)
+    const check = await runCli('configure', '--config', config, '--check')
+    assert.equal(check.code, 1)
+    assert.match(check.stdout, /^-server = "https:\/\/mine"$/m)
+    assert.match(check.stdout, /^\+server = "https:\/\/registry-1\.docker\.io"$/m)
+    assert.equal((await runCli('configure', '--config', config, '--dry-run')).code, 0)
+    assert.equal(await readFile(file, 'utf8'), mine)
+    assert.equal((await runCli('configure', '--config', config)).code, 0)
+    assert.equal((await runCli('configure', '--config', config, '--check')).code, 0)
+    assert.equal(
+      await readFile(file, 'utf8'),
+      text
+        .replace(/^# sha256:.*$/m, (await readFile(file, 'utf8')).split('\n')[1] ?? '')
+        .replace('before: nothing', 'before: file'),
     )
+    const cleanup = await runCli('cleanup', '--config', config)
+    assert.deepEqual([cleanup.code, cleanup.stderr], [0, ''])
+    assert.equal(await readFile(file, 'utf8'), mine)
   })
 
   it('config show prints the defaults too, config schema the schema, config check a verdict', async () => {

@@ -2,15 +2,17 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { type FoundFolder, type HostsPlan, planHosts } from '../../lib/config/hosts-plan.ts'
-import { type HostsEntry, hostsFolder, ownerOf, renderHostsToml } from '../../lib/config/hosts-toml.ts'
+import { hostsFolder, ownerOf, renderHostsToml } from '../../lib/config/hosts-toml.ts'
+import type { RegistryHosts } from '../../lib/config/registry-hosts.ts'
 
-function entryOf(registry: string, mirrorUrl = 'https://127.0.0.1:6443'): HostsEntry {
-  return { registry, mirrorUrl, ca: '/ca', clientCert: '/crt', clientKey: '/key' }
+function entryOf(registry: string, mirrorUrl = 'https://127.0.0.1:6443'): RegistryHosts {
+  const mirror = { url: mirrorUrl, pullOnly: true, ca: '/ca', client: ['/crt', '/key'] as const }
+  return { registry, hosts: [mirror], server: { url: 'https://up', pullOnly: false }, secret: false }
 }
 
 const ours = (registry: string): FoundFolder => ({
   folder: hostsFolder(registry),
-  hosts: { text: renderHostsToml(entryOf(registry, 'https://127.0.0.1:1')) },
+  hosts: { text: renderHostsToml(entryOf(registry, 'https://127.0.0.1:1'), 'nothing') },
 })
 
 /** What would be there after the plan. */
@@ -31,7 +33,7 @@ const found: fc.Arbitrary<FoundFolder> = fc.oneof(
   registry.map((name) => ({ folder: hostsFolder(name), hosts: { text: 'server = "https://mine"\n' } })),
   registry.map((name) => ({
     folder: hostsFolder(name),
-    hosts: { text: `${renderHostsToml(entryOf(name))}# mine\n` },
+    hosts: { text: `${renderHostsToml(entryOf(name), 'folder')}# mine\n` },
   })),
   registry.map((name) => ({ folder: hostsFolder(name), hosts: 'absent' as const })),
   registry.map((name) => ({ folder: hostsFolder(name), hosts: 'unusable' as const })),
@@ -51,12 +53,16 @@ describe('the plan for hosts.toml files', () => {
     )
   })
 
-  it('never writes over or removes what is not ours or was changed', () => {
+  it('never writes over or removes what is not ours or was changed without keeping it', () => {
     fc.assert(
       fc.property(desired, current, (wanted, before) => {
         for (const operation of planHosts(wanted, before).operations) {
           const state = before.find((entry) => entry.folder === operation.folder)?.hosts ?? 'absent'
-          assert(state === 'absent' || (typeof state === 'object' && ownerOf(state.text) === 'ours'))
+          if (state === 'absent') continue
+          assert(typeof state === 'object')
+          const owner = ownerOf(state.text)
+          assert.notEqual(owner, 'modified')
+          assert.equal(operation.keep, owner === 'foreign')
         }
       }),
     )
@@ -80,9 +86,12 @@ describe('the plan for hosts.toml files', () => {
   })
 
   it('removes leftovers of ours and leaves those that were changed, with a word', () => {
-    const changed = { folder: 'ghcr.io', hosts: { text: `${renderHostsToml(entryOf('ghcr.io'))}# mine\n` } }
+    const changed = {
+      folder: 'ghcr.io',
+      hosts: { text: `${renderHostsToml(entryOf('ghcr.io'), 'nothing')}# mine\n` },
+    }
     const plan = planHosts([], [ours('quay.io'), changed, { folder: 'x', hosts: { text: 'theirs' } }])
-    assert.deepEqual(plan.operations, [{ type: 'remove', folder: 'quay.io' }])
+    assert.deepEqual(plan.operations, [{ type: 'remove', folder: 'quay.io', leave: 'nothing', keep: false }])
     assert.deepEqual(
       plan.refused.map((refusal) => refusal.folder),
       ['ghcr.io'],

@@ -13,12 +13,16 @@ describe('registries.yaml', () => {
     )
     assert.deepEqual(mirrors, { names: ['docker.io', 'registry.example.com:5000'], wildcard: false })
     assert.deepEqual(warnings, [])
-    assert.deepEqual(entries[1], {
-      registry: 'docker.io',
-      endpoints: ['https://m.example.com'],
-      rewrites: [['^(.*)$', 'p/$1']],
-      place: { line: 3, column: 3 },
-    })
+    const entry = entries[1]
+    assert.equal(entry?.registry, 'docker.io')
+    assert.deepEqual(
+      entry?.endpoints.map(({ url }) => url),
+      ['https://m.example.com/v2'],
+    )
+    assert.deepEqual(entry?.rewrites, [
+      { pattern: '^(.*)$', replacement: 'p/$1', place: { line: 5, column: 15 } },
+    ])
+    assert.deepEqual(entry?.place, { line: 3, column: 3 })
   })
 
   it('mirrors everything with "*"', () => {
@@ -63,7 +67,7 @@ describe('registries.yaml', () => {
       'mirrors:\n  docker.io: {endpoint: [a]}\n  index.docker.io: {endpoint: [b]}\n',
     )
     assert.deepEqual(
-      entries.map((entry) => entry.endpoints),
+      entries.map((entry) => entry.endpoints.map(({ host }) => host)),
       [['a']],
     )
     assert.match(

@@ -56,6 +56,14 @@ const configs: fc.Arbitrary<NodeConfig> = fc
     shutdownGraceMs: duration(0, 3_600_000),
     certsDir: path,
     excludeReferences: unique(fc.constantFrom(':latest$', '^docker\\.io/', ':.*-dev$', "'", '#x: y')),
+    shareLatest: fc.boolean(),
+    disableDefaultRegistryEndpoint: fc.boolean(),
+    manageHosts: fc.boolean(),
+    removeHostsAtStop: fc.boolean(),
+    resolveTags: fc.dictionary(fc.constantFrom('docker.io', 'r.example.com:5000', '*'), fc.boolean(), {
+      noNullPrototype: true,
+    }),
+    disputedTags: fc.constantFrom('auto' as const, 'refuse', 'majority'),
   })
   .filter(({ p2p, registry, ops }) => {
     const ports = [...p2p.listen, ...registry.listen, ...(ops.listen === undefined ? [] : [ops.listen])]

@@ -2,9 +2,8 @@ import { constants, open } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { parseConfig } from '../../config/config-file.ts'
-import { parseRegistries, type RegistriesPlan } from '../../config/registries-file.ts'
+import { emptyRegistries, parseRegistries, type RegistriesPlan } from '../../config/registries-file.ts'
 import { maxTextSizeBytes } from '../../config/text-source.ts'
-import { noMirrors } from '../../core/cluster.ts'
 import type { NodeConfig } from '../../core/config.ts'
 import { type ErrorCode, StarlingError, systemErrorCode } from '../../core/errors.ts'
 
@@ -70,7 +69,7 @@ export async function readRegistries(file: string): Promise<RegistriesPlan> {
     return parseRegistries(await readSmallFile(file, 'REGISTRIES_INVALID'), file)
   } catch (error) {
     const absent = error instanceof StarlingError && systemErrorCode(error.cause) === 'ENOENT'
-    if (absent) return { mirrors: noMirrors, entries: [], warnings: [] }
+    if (absent) return emptyRegistries(file)
     throw error
   }
 }

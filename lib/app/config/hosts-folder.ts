@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { lstat, mkdir, open, readdir, readFile, rename, rm, rmdir, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import type { Stats } from 'node:fs'
+import { link, lstat, mkdir, open, readdir, readFile, rename, rm, rmdir, unlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import type { FoundFolder, HostsOperation } from '../../config/hosts-plan.ts'
 import { StarlingError, systemErrorCode } from '../../core/errors.ts'
 
 /** The steps that change the disk, one at a time, so that a test can end them anywhere. */
 export interface HostsDisk {
   makeFolder(path: string): Promise<void>
-  /** Writes a new file and forces it to the disk. */
-  writeNew(path: string, text: string): Promise<void>
+  /** Writes a new file with this mode and forces it to the disk. */
+  writeNew(path: string, text: string, mode: number): Promise<void>
+  /** Gives a file a second name. */
+  link(from: string, to: string): Promise<void>
   rename(from: string, to: string): Promise<void>
   removeFile(path: string): Promise<void>
   removeTree(path: string): Promise<void>
@@ -20,13 +23,16 @@ export interface HostsDisk {
 
 export const nodeHostsDisk: HostsDisk = {
   async makeFolder(path) {
-    await mkdir(path, { recursive: true, mode: 0o755 })
+    await mkdir(path, { recursive: true, mode: 0o700 })
   },
-  async writeNew(path, text) {
-    await using handle = await open(path, 'wx', 0o644)
+  async writeNew(path, text, mode) {
+    await using handle = await open(path, 'wx', 0o600)
     await handle.writeFile(text)
+    // Whatever the umask is.
+    await handle.chmod(mode)
     await handle.sync()
   },
+  link,
   rename,
   removeFile: unlink,
   removeTree: (path) => rm(path, { recursive: true, force: true }),
@@ -44,6 +50,11 @@ export const nodeHostsDisk: HostsDisk = {
 const fileName = 'hosts.toml'
 /** Containerd never looks at names that begin like this: no registry host does. */
 const scratchPrefix = '.starling-'
+/** A file of somebody else is kept under this name; older ones have a number behind it. */
+const keptName = 'hosts.toml.kept-by-starling'
+const changedName = 'hosts.toml.changed-by-hand'
+/** In a `certs.d` that was not there before. */
+const madeName = '.made-by-starling'
 const maxHostsSizeBytes = 1024 * 1024
 
 /** Finds what is there and clears what an interrupted run has left. @throws StarlingError CONFIG_INVALID */
@@ -53,7 +64,8 @@ export async function readHosts(certsDir: string, disk: HostsDisk): Promise<Foun
     for (const entry of await readdir(certsDir, { withFileTypes: true })) {
       const path = join(certsDir, entry.name)
       if (entry.name.startsWith(scratchPrefix)) await disk.removeTree(path)
-      else if (entry.isDirectory()) found.push({ folder: entry.name, hosts: await readHostsFile(path, disk) })
+      else if (entry.name === madeName) continue
+      else if (entry.isDirectory()) found.push(await readFolder(entry.name, path, disk))
       else found.push({ folder: entry.name, hosts: 'unusable' })
     }
   } catch (error) {
@@ -63,18 +75,27 @@ export async function readHosts(certsDir: string, disk: HostsDisk): Promise<Foun
   return found
 }
 
-async function readHostsFile(folder: string, disk: HostsDisk): Promise<FoundFolder['hosts']> {
-  for (const name of await readdir(folder)) {
-    if (name.startsWith(scratchPrefix)) await disk.removeTree(join(folder, name))
+async function readFolder(name: string, path: string, disk: HostsDisk): Promise<FoundFolder> {
+  const names = await readdir(path)
+  for (const inner of names) {
+    if (inner.startsWith(scratchPrefix)) await disk.removeTree(join(path, inner))
   }
-  const path = join(folder, fileName)
-  const stat = await lstat(path).catch((error: unknown) => {
+  const kept = names.filter((inner) => inner.startsWith(keptName))
+  return { folder: name, hosts: await readHostsFile(join(path, fileName)), kept }
+}
+
+async function readHostsFile(path: string): Promise<FoundFolder['hosts']> {
+  const stat = await statOf(path)
+  if (stat === undefined) return 'absent'
+  if (!stat.isFile() || stat.size > maxHostsSizeBytes) return 'unusable'
+  return { text: await readFile(path, 'utf8'), mode: stat.mode & 0o777 }
+}
+
+async function statOf(path: string): Promise<Stats | undefined> {
+  return lstat(path).catch((error: unknown) => {
     if (systemErrorCode(error) === 'ENOENT') return undefined
     throw error
   })
-  if (stat === undefined) return 'absent'
-  if (!stat.isFile() || stat.size > maxHostsSizeBytes) return 'unusable'
-  return { text: await readFile(path, 'utf8') }
 }
 
 /** Carries out a plan, folder by folder. @throws StarlingError DISK_FULL, CONFIG_INVALID */
@@ -85,12 +106,12 @@ export async function applyHosts(
 ): Promise<void> {
   if (operations.length === 0) return
   try {
-    await disk.makeFolder(certsDir)
+    if (operations.some(({ type }) => type === 'write')) await makeCertsDir(certsDir, disk)
     for (const operation of operations) {
       const folder = join(certsDir, operation.folder)
-      if (operation.type === 'remove') await removeHosts(certsDir, folder, disk)
-      else if (operation.createFolder) await createHosts(certsDir, folder, operation.text, disk)
-      else await replaceHosts(folder, operation.text, disk)
+      if (operation.type === 'remove') await removeHosts(certsDir, folder, operation, disk)
+      else if (operation.createFolder) await createHosts(certsDir, folder, operation, disk)
+      else await replaceHosts(folder, operation, disk)
       await disk.sync(certsDir)
     }
   } catch (error) {
@@ -98,28 +119,85 @@ export async function applyHosts(
   }
 }
 
+/** After a cleanup: removes `certs.d` where it was made here and nothing is in it. @throws StarlingError CONFIG_INVALID */
+export async function removeEmptyCertsDir(certsDir: string, disk: HostsDisk): Promise<void> {
+  try {
+    const names = await readdir(certsDir)
+    if (names.length !== 1 || names[0] !== madeName) return
+    await disk.removeFile(join(certsDir, madeName))
+    await disk.removeEmpty(certsDir)
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw diskError(error, certsDir)
+  }
+}
+
+type Write = Extract<HostsOperation, { type: 'write' }>
+type Remove = Extract<HostsOperation, { type: 'remove' }>
+
 const scratchIn = (folder: string) => join(folder, `${scratchPrefix}${randomUUID()}`)
 
+/** The folder and the mark that it was not there before appear in one step. */
+async function makeCertsDir(certsDir: string, disk: HostsDisk): Promise<void> {
+  if ((await statOf(certsDir)) !== undefined) return
+  const scratch = join(dirname(certsDir), `${scratchPrefix}${basename(certsDir)}`)
+  await disk.removeTree(scratch)
+  await disk.makeFolder(scratch)
+  await disk.writeNew(join(scratch, madeName), '', 0o600)
+  await disk.rename(scratch, certsDir)
+}
+
 /** An empty folder would already keep containerd from `_default`, so folder and file appear in one step. */
-async function createHosts(certsDir: string, folder: string, text: string, disk: HostsDisk): Promise<void> {
+async function createHosts(
+  certsDir: string,
+  folder: string,
+  { text, mode }: Write,
+  disk: HostsDisk,
+): Promise<void> {
   const scratch = scratchIn(certsDir)
   await disk.makeFolder(scratch)
-  await disk.writeNew(join(scratch, fileName), text)
+  await disk.writeNew(join(scratch, fileName), text, mode)
   await disk.sync(scratch)
   await disk.rename(scratch, folder)
 }
 
-async function replaceHosts(folder: string, text: string, disk: HostsDisk): Promise<void> {
+async function replaceHosts(folder: string, { text, mode, keep }: Write, disk: HostsDisk): Promise<void> {
   const scratch = scratchIn(folder)
-  await disk.writeNew(scratch, text)
+  await disk.writeNew(scratch, text, mode)
+  if (keep) await keepAside(folder, keptName, disk)
   await disk.rename(scratch, join(folder, fileName))
   await disk.sync(folder)
 }
 
-async function removeHosts(certsDir: string, folder: string, disk: HostsDisk): Promise<void> {
+/** Gives the file that is there a second name, under which nothing else is lost. */
+async function keepAside(folder: string, name: string, disk: HostsDisk): Promise<void> {
+  const [path, aside] = [join(folder, fileName), join(folder, name)]
+  const [current, there] = [await lstat(path), await statOf(aside)]
+  if (there?.ino === current.ino) return
+  if (there !== undefined) {
+    let number = 1
+    while ((await statOf(`${aside}.${number}`)) !== undefined) number += 1
+    await disk.rename(aside, `${aside}.${number}`)
+  }
+  await disk.link(path, aside)
+  await disk.sync(folder)
+}
+
+async function removeHosts(
+  certsDir: string,
+  folder: string,
+  operation: Remove,
+  disk: HostsDisk,
+): Promise<void> {
+  const path = join(folder, fileName)
+  if (operation.keep) await keepAside(folder, changedName, disk)
   const names = await readdir(folder)
-  if (names.length > 1) {
-    await disk.removeFile(join(folder, fileName))
+  if (operation.leave === 'file' && names.includes(keptName)) {
+    await disk.rename(join(folder, keptName), path)
+    await disk.sync(folder)
+    return
+  }
+  if (operation.leave !== 'nothing' || names.length > 1) {
+    await disk.removeFile(path)
     await disk.sync(folder)
     return
   }

@@ -21,6 +21,8 @@ import { isReachable, type Member } from '../../core/peer.ts'
 import type { PeerId } from '../../core/peer-id.ts'
 import type { Clock, Logger, Metrics } from '../../core/ports.ts'
 import { canonicalRegistry, type OfferFilter } from '../../core/reference.ts'
+import type { TagRules } from '../../core/settings.ts'
+import { majorityDigest } from './majority.ts'
 
 /** How many holders one request may try, at most. */
 const maxCandidates = 8
@@ -36,6 +38,8 @@ export interface RegistryControlOptions {
   readonly catalog: CatalogService
   readonly membership: MembershipService
   readonly mirrors: () => MirrorSet
+  /** Default: every tag on which the nodes agree, and no other. */
+  readonly tagRules?: (registry: string) => TagRules
   readonly filter: OfferFilter
   readonly order: CandidateOrdering
   readonly clock: Clock
@@ -53,6 +57,8 @@ const hints: Readonly<Record<TransferReport['outcome'], PeerHint | undefined>> =
   stalled: 'stalled',
   'wrong-bytes': undefined,
   cancelled: undefined,
+  slow: 'answered',
+  busy: 'answered',
 }
 
 /**
@@ -95,7 +101,12 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
   function findTag(registry: string, repository: string, tag: string) {
     const name = `${registry}/${repository}:${tag}`
     if (!filter.offers(registry, repository, tag)) {
-      return miss(registry, 'excluded', `${name} is never answered from peers: it matches excludeReferences`)
+      const detail = `${name} is never answered from peers: ${tag === 'latest' ? 'shareLatest is off, or ' : ''}it matches excludeReferences`
+      return miss(registry, 'excluded', detail)
+    }
+    const rules = options.tagRules?.(registry)
+    if (rules?.resolve === false) {
+      return miss(registry, 'excluded', `tags of ${registry} are not answered from peers: resolveTags is off`)
     }
     const found = catalog.findTag(registry, repository, tag)
     if (found.state === 'agreed') return found.digest
@@ -103,6 +114,15 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
       return miss(registry, 'unknown-tag', `no live node of the cluster announces ${name}`)
     }
     const sides = found.sides.map((side) => `${side.digest} on ${side.holders}`).join(', ')
+    const chosen = rules?.disputed === 'majority' ? majorityDigest(found.sides) : undefined
+    if (chosen !== undefined) {
+      metrics.count('starling_disputed_tags_answered_total')
+      log.warn(
+        { reference: name, sides, digest: chosen },
+        'the nodes disagree on a tag; the majority is served',
+      )
+      return chosen
+    }
     return miss(registry, 'tag-disputed', `the nodes disagree on ${name} (${sides}), so upstream decides`)
   }
 

@@ -7,7 +7,7 @@ import { configureHosts } from '../../../lib/app/config/configure.ts'
 import { type HostsDisk, nodeHostsDisk } from '../../../lib/app/config/hosts-folder.ts'
 import { parseConfig } from '../../../lib/config/config-file.ts'
 import { ownerOf } from '../../../lib/config/hosts-toml.ts'
-import type { MirrorSet } from '../../../lib/core/cluster.ts'
+import { parseRegistries, type RegistriesPlan } from '../../../lib/config/registries-file.ts'
 import type { NodeConfig } from '../../../lib/core/config.ts'
 import { StarlingError } from '../../../lib/core/errors.ts'
 
@@ -28,15 +28,13 @@ beforeEach(async () => {
 
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
-const mirrorsOf = (...names: string[]): MirrorSet => ({
-  names: names.filter((name) => name !== '*'),
-  wildcard: names.includes('*'),
-})
+const mirrorsOf = (...names: string[]): RegistriesPlan =>
+  parseRegistries(`mirrors:\n${names.map((name) => `  "${name}":\n`).join('')}`, 'r.yaml')
 
-const run = (mirrors: MirrorSet, disk?: HostsDisk, port = 6443) =>
+const run = (registries: RegistriesPlan, disk?: HostsDisk, port = 6443) =>
   configureHosts({
     config: { ...config, registry: { ...config.registry, listen: [{ host: '0.0.0.0', port }] } },
-    mirrors,
+    registries,
     ...(disk === undefined ? {} : { disk }),
   })
 
@@ -64,6 +62,7 @@ function dyingDisk(failAt: number): { disk: HostsDisk; steps: () => number } {
   const disk: HostsDisk = {
     makeFolder: guard(nodeHostsDisk.makeFolder),
     writeNew: guard(nodeHostsDisk.writeNew),
+    link: guard(nodeHostsDisk.link),
     rename: guard(nodeHostsDisk.rename),
     removeFile: guard(nodeHostsDisk.removeFile),
     removeTree: guard(nodeHostsDisk.removeTree),
@@ -104,10 +103,11 @@ describe('configure', () => {
     const result = await run(mirrorsOf('docker.io', 'ghcr.io'))
     assert.deepEqual(
       result.refused.map((refusal) => refusal.folder),
-      ['docker.io', 'ghcr.io'],
+      ['docker.io'],
     )
     assert.equal(await hostsOf('docker.io'), changed)
-    assert.equal(await hostsOf('ghcr.io'), 'server = "https://mine"\n')
+    const kept = await readFile(join(certsDir, 'ghcr.io', 'hosts.toml.kept-by-starling'), 'utf8')
+    assert.equal(kept, 'server = "https://mine"\n')
     assert.deepEqual(await readdir(join(certsDir, 'quay.io')), ['ca.crt'])
   })
 
