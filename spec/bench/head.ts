@@ -92,7 +92,7 @@ export const head: Benchmark = {
       rows,
       notes: [
         `${count} requests each after 50 to warm up, one connection, one every ${intervalMs} ms, mutual TLS; time at the client, which is Node.js and the same for all.`,
-        'The size of a blob of another node is asked from that node once and then known.',
+        'Before a node has pulled a blob itself it asks a holder for the size at each HEAD: two hops over TLS instead of one.',
       ],
     }
   },
