@@ -17,6 +17,7 @@ export const errorCodes = {
   DISK_FULL: 'The disk is full',
   STORE_UNAVAILABLE: 'The content store cannot be reached',
   STORE_INVALID: 'The content store holds something that cannot be used',
+  ARCHIVE_INVALID: 'An archive of images cannot be used',
   WIRE_MALFORMED: 'Bytes from the network or the disk do not decode',
   PEER_UNREACHABLE: 'A peer did not answer',
   FRAME_TOO_LARGE: 'A frame is larger than its bound',

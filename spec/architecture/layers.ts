@@ -10,7 +10,7 @@ export interface SourceFile {
 const layers: readonly (readonly string[])[] = [
   ['core'],
   ['membership', 'catalog', 'selection', 'config', 'trust'],
-  ['containerd', 'oci-layout', 'network', 'registry', 'supervisor', 'ops'],
+  ['archive', 'containerd', 'oci-layout', 'network', 'registry', 'supervisor', 'ops'],
   ['app'],
   ['cli'],
   ['bin'],
