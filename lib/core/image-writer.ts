@@ -50,11 +50,8 @@ export interface ImageWriter {
 
 /** One import: nothing of it counts, and all of it is collected, unless `publish` resolves. */
 export interface ImageIntake {
-  /**
-   * Stores the bytes of `source`, which is always read to its end. `expected`: the digest that they must have.
-   * @throws StarlingError ARCHIVE_INVALID where they have another
-   */
-  addBlob(source: AsyncIterable<Uint8Array>, expected: Digest | undefined): Promise<StoredBlob>
+  /** Stores the bytes of `source`, which is read to its end. The caller compares the digest. */
+  addBlob(source: AsyncIterable<Uint8Array>): Promise<StoredBlob>
   /** Of this intake or of the store. */
   sizeOf(digest: Digest): Promise<number | undefined>
   readSmall(digest: Digest): Promise<Uint8Array | undefined>

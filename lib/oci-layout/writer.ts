@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type Digest, digestHex, parseDigest } from '../core/digest.ts'
+import { type Digest, digestHex, isDigest, parseDigest } from '../core/digest.ts'
 import { StarlingError, systemErrorCode } from '../core/errors.ts'
 import { mediaTypes } from '../core/media-types.ts'
 import { parseReference } from '../core/reference.ts'
@@ -12,6 +12,13 @@ export interface ImageDescriptor {
   readonly mediaType: string
   readonly digest: Digest
   readonly size: number
+}
+
+/** An image's name, what it points to, and annotations beside the name. */
+export interface AnnotatedImage {
+  readonly name: string
+  readonly descriptor: ImageDescriptor
+  readonly annotations: Readonly<Record<string, string>>
 }
 
 interface IndexDocument {
@@ -75,17 +82,53 @@ export class LayoutWriter {
 
   /** Names an image, also one that had another target. @throws StarlingError REFERENCE_INVALID and as `open` */
   async putImage(name: string, descriptor: ImageDescriptor): Promise<void> {
-    const { tag } = parseReference(name)
-    parseDigest(descriptor.digest)
-    const { mediaType, digest, size } = descriptor
-    const annotations = {
-      [nameAnnotations.containerd]: name,
-      ...(tag === undefined ? {} : { [nameAnnotations.oci]: tag }),
-    }
+    await this.putImages([{ name, descriptor, annotations: {} }])
+  }
+
+  /** Names several images in one step. @throws StarlingError REFERENCE_INVALID and as `open` */
+  async putImages(images: readonly AnnotatedImage[]): Promise<void> {
+    const entries = images.map(({ name, descriptor, annotations }) => {
+      const { tag } = parseReference(name)
+      const { mediaType, digest, size } = descriptor
+      parseDigest(digest)
+      const names = {
+        [nameAnnotations.containerd]: name,
+        ...(tag === undefined ? {} : { [nameAnnotations.oci]: tag }),
+      }
+      return { mediaType, digest, size, annotations: { ...annotations, ...names } }
+    })
+    const named = new Set<string | undefined>(images.map(({ name }) => name))
     await this.#update((manifests) => [
-      ...manifests.filter((entry) => nameOf(entry?.annotations) !== name),
-      { mediaType, digest, size, annotations },
+      ...manifests.filter((entry) => !named.has(nameOf(entry?.annotations))),
+      ...entries,
     ])
+  }
+
+  /** Sets annotations of an image, and takes those away that are undefined. False where there is no such image. */
+  async annotateImage(name: string, changes: Readonly<Record<string, string | undefined>>): Promise<boolean> {
+    let found = false
+    await this.#update((manifests) =>
+      manifests.map((entry) => {
+        if (nameOf(entry?.annotations) !== name) return entry
+        found = true
+        const merged = { ...(entry.annotations as Record<string, string | undefined>), ...changes }
+        const kept = Object.entries(merged).filter(([, value]) => value !== undefined)
+        return { ...entry, annotations: Object.fromEntries(kept) }
+      }),
+    )
+    return found
+  }
+
+  /** The entries of index.json that point to a SHA-256 digest, with their annotations that are texts. */
+  async entries(): Promise<readonly { digest: Digest; annotations: Readonly<Record<string, string>> }[]> {
+    const file = join(this.#path, 'index.json')
+    const { manifests } = await asStoreError(file, async () => parseIndex(await readFile(file, 'utf8'), file))
+    return manifests.flatMap((entry) => {
+      const digest = String((entry as { digest?: unknown } | null)?.digest)
+      if (!isDigest(digest)) return []
+      const texts = Object.entries(entry.annotations ?? {}).filter(([, value]) => typeof value === 'string')
+      return [{ digest, annotations: Object.fromEntries(texts) as Record<string, string> }]
+    })
   }
 
   /** Takes the name away; the blobs stay. */
@@ -153,14 +196,14 @@ function parseIndex(text: string, file: string): IndexDocument {
   throw new StarlingError('STORE_INVALID', `${file} is not an index; it is left as it is`)
 }
 
-async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length; ) {
     const { bytesWritten } = await handle.write(bytes, written)
     written += bytesWritten
   }
 }
 
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   await using handle = await open(folder, 'r')
   await handle.sync()
 }
@@ -169,7 +212,7 @@ async function exists(file: string): Promise<boolean> {
   return (await stat(file).catch(() => undefined)) !== undefined
 }
 
-async function asStoreError<T>(file: string, work: () => Promise<T>): Promise<T> {
+export async function asStoreError<T>(file: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {

@@ -1,0 +1,95 @@
+import { pipeline, Readable } from 'node:stream'
+import { extract } from 'tar-stream'
+import { StarlingError } from '../core/errors.ts'
+import { invalidArchive, shown } from './archive-error.ts'
+import type { ArchiveFile } from './archive-file.ts'
+import { badNameReason, entryName, linkTarget } from './entry-name.ts'
+import { unpackArchive } from './unpack.ts'
+
+/** Nobody's archive has more entries; a hostile one must not take the memory. */
+const maxEntries = 50_000
+
+export type TarEntry =
+  | {
+      readonly type: 'file'
+      readonly name: string
+      readonly sizeBytes: number
+      /** Of its first byte, in what was unpacked. */
+      readonly offset: number
+      /** Must be read to its end before the next entry is asked for. */
+      readonly bytes: AsyncIterable<Uint8Array>
+    }
+  | { readonly type: 'link'; readonly name: string; readonly target: string; readonly offset: number }
+
+/**
+ * The files and links of an archive, in order; folders are passed over.
+ * @throws StarlingError ARCHIVE_INVALID for anything that no archive of images holds, with the byte of the unpacked tar
+ */
+export async function* tarEntries(file: ArchiveFile): AsyncGenerator<TarEntry> {
+  const tar = extract()
+  const failure: { error?: unknown } = {}
+  pipeline(Readable.from(noted(unpackArchive(file), failure), { highWaterMark: 1 }), tar, () => {})
+  let next = 0
+  let count = 0
+  try {
+    for await (const source of tar) {
+      const { header } = source
+      const offset = header.byteOffset ?? next
+      const sizeBytes = header.size ?? 0
+      next = offset + Math.ceil(sizeBytes / 512) * 512
+      const refuse = (why: string): never => {
+        throw invalidArchive(
+          file.path,
+          `the entry ${shown(header.name)} cannot be used: ${why}, at byte ${offset} of the tar`,
+        )
+      }
+      count += 1
+      if (count > maxEntries) refuse(`the archive has more than ${maxEntries} entries`)
+      if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) refuse('its size is impossible')
+      const problem = badNameReason(header.name)
+      if (problem !== undefined) refuse(problem)
+      const name = entryName(header.name)
+      if (header.type === 'file' || header.type === 'contiguous-file') {
+        yield { type: 'file', name, sizeBytes, offset, bytes: source }
+        continue
+      }
+      source.resume()
+      if (header.type === 'symlink' || header.type === 'link') {
+        const to = header.linkname ?? ''
+        const target = header.type === 'link' ? hardTarget(to) : linkTarget(name, to)
+        yield {
+          type: 'link',
+          name,
+          offset,
+          target: target ?? refuse(`it links to ${shown(to)}, out of the archive`),
+        }
+      } else if (header.type !== 'directory') refuse(`it is ${kindOf(header.type)}`)
+    }
+  } catch (error) {
+    const cause = failure.error ?? error
+    if (cause instanceof StarlingError || failure.error !== undefined) throw cause
+    const why = /unexpected end/i.test(String(error)) ? 'it is truncated' : 'an entry is malformed'
+    throw invalidArchive(file.path, `the tar cannot be read: ${why}, after byte ${next}`, undefined, error)
+  }
+}
+
+/** Passes pieces on and remembers why they ended: streams replace errors by their own. */
+async function* noted(
+  pieces: AsyncIterable<Uint8Array>,
+  failure: { error?: unknown },
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* pieces
+  } catch (error) {
+    failure.error = error
+    throw error
+  }
+}
+
+function hardTarget(target: string): string | undefined {
+  return badNameReason(target) === undefined ? entryName(target) : undefined
+}
+
+function kindOf(type: string | null | undefined): string {
+  return type === 'fifo' ? 'a named pipe' : /-device$/.test(type ?? '') ? 'a device' : 'of an unknown kind'
+}
