@@ -75,14 +75,20 @@ export async function* tarEntries(file: ArchiveFile): AsyncGenerator<TarEntry> {
 
 /** Passes pieces on and remembers why they ended: streams replace errors by their own. */
 async function* noted(
-  pieces: AsyncIterable<Uint8Array>,
+  pieces: AsyncGenerator<Uint8Array>,
   failure: { error?: unknown },
 ): AsyncGenerator<Uint8Array> {
   try {
-    yield* pieces
-  } catch (error) {
-    failure.error = error
-    throw error
+    for (;;) {
+      const next = await pieces.next().catch((error: unknown) => {
+        failure.error = error
+        throw error
+      })
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    await pieces.return(undefined)
   }
 }
 

@@ -7,6 +7,7 @@ import { addConfigCommands } from './config.ts'
 import { addConfigureCommand } from './configure.ts'
 import { type CliContext, examples, exitCodeOf, exitCodes } from './context.ts'
 import { addImagesCommand } from './images.ts'
+import { addImportCommand } from './import.ts'
 import { addPeersCommand } from './peers.ts'
 import { addStatusCommand } from './status.ts'
 import { addTrustCommands } from './trust.ts'
@@ -51,6 +52,7 @@ export function createProgram(context: CliContext): Command {
   addPeersCommand(program, context)
   addImagesCommand(program, context)
   addWhereCommand(program, context)
+  addImportCommand(program, context)
   addConfigCommands(program, context)
   addConfigureCommand(program, context)
   addCleanupCommand(program, context)

@@ -33,6 +33,7 @@ class ContainerdReader implements BlobReader {
     if (handle === undefined) return undefined
     const tracked: BlobHandle = {
       sizeBytes: handle.sizeBytes,
+      ...(handle.stamp === undefined ? {} : { stamp: handle.stamp }),
       read: (target, offset) => handle.read(target, offset),
       close: () => {
         this.#open.delete(tracked)
@@ -77,13 +78,14 @@ class ContainerdReader implements BlobReader {
 
 async function fileBlob(file: FileHandle, digest: Digest): Promise<BlobHandle | undefined> {
   try {
-    const stats = await file.stat()
+    const stats = await file.stat({ bigint: true })
     if (!stats.isFile()) {
       await file.close()
       return undefined
     }
     return {
-      sizeBytes: stats.size,
+      sizeBytes: Number(stats.size),
+      stamp: String(stats.mtimeNs),
       read: async (target, offset) => {
         if (target.length === 0) return 0
         try {

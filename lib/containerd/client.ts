@@ -1,5 +1,6 @@
 import {
   type CallOptions,
+  type ClientDuplexStream,
   type ClientReadableStream,
   credentials,
   Client as GrpcClient,
@@ -16,6 +17,7 @@ import {
   loadProtocol,
   type Method,
   type Protocol,
+  type WriteMessage,
 } from './protocol.ts'
 
 /** Bounds of every call; a containerd that is slower or says more is treated as unavailable. */
@@ -32,6 +34,8 @@ export interface ContentInfo {
   readonly sizeBytes: number
   readonly labels: Readonly<Record<string, string>>
 }
+
+export type ChangeName = 'imageCreate' | 'imageUpdate' | 'contentUpdate' | 'leaseCreate' | 'leaseDelete'
 
 /** A typed client of the calls that Starling makes. Errors are StarlingError STORE_UNAVAILABLE. */
 export class ContainerdClient {
@@ -117,6 +121,39 @@ export class ContainerdClient {
     return this.#stream(this.#protocol.contentRead, { digest, offset, size: 0 }, namespace)
   }
 
+  /** Writes a blob under a lease, step by step; each step is answered. Its errors are gRPC's. */
+  write(
+    namespace: string,
+    lease: string,
+  ): ClientDuplexStream<WriteMessage, { offset: number; digest: string }> {
+    const { path, requestSerialize, responseDeserialize } = this.#protocol.contentWrite
+    const stream = this.#client.makeBidiStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      metadataOf(namespace, lease),
+    )
+    return this.#track(stream)
+  }
+
+  /** One of the calls that change something, by its name. `lease` keeps what it makes. */
+  change<K extends ChangeName>(
+    name: K,
+    request: Parameters<Protocol[K]['requestSerialize']>[0],
+    namespace: string,
+    lease?: string,
+  ): Promise<object> {
+    const method = this.#protocol[name] as Method<typeof request, object>
+    return this.#unary(method, request, namespace, this.#callTimeoutMs, lease)
+  }
+
+  /** Ids of the leases that have a label. */
+  async leases(namespace: string, label: string): Promise<readonly string[]> {
+    const filters = [`labels."${label}"`]
+    const answer = await this.#unary(this.#protocol.leaseList, { filters }, namespace)
+    return answer.leases.map(({ id }) => id)
+  }
+
   /** Events of the images and contents of these namespaces, until cancelled or broken. */
   subscribe(namespaces: readonly string[]): ClientReadableStream<EnvelopeMessage> {
     const filters = namespaces.flatMap((namespace) => [
@@ -151,6 +188,7 @@ export class ContainerdClient {
     request: Q,
     namespace: string | undefined,
     timeoutMs: number = this.#callTimeoutMs,
+    lease?: string,
   ): Promise<A> {
     return new Promise((resolve, reject) => {
       const call = this.#client.makeUnaryRequest(
@@ -158,7 +196,7 @@ export class ContainerdClient {
         method.requestSerialize,
         method.responseDeserialize,
         request,
-        metadataOf(namespace),
+        metadataOf(namespace, lease),
         deadline(timeoutMs),
         (error, answer) => {
           this.#calls.delete(call)
@@ -184,6 +222,10 @@ export class ContainerdClient {
       metadataOf(namespace),
       timeoutMs === undefined ? {} : deadline(timeoutMs),
     )
+    return this.#track(stream)
+  }
+
+  #track<S extends ClientReadableStream<object>>(stream: S): S {
     this.#calls.add(stream)
     // Whoever reads the stream hears its error; one that was cancelled has nobody to tell.
     stream.on('error', () => {})
@@ -197,8 +239,9 @@ function deadline(timeoutMs: number): CallOptions {
   return { deadline: Date.now() + timeoutMs }
 }
 
-function metadataOf(namespace: string | undefined): Metadata {
+function metadataOf(namespace: string | undefined, lease?: string): Metadata {
   const metadata = new Metadata()
+  if (lease !== undefined) metadata.set('containerd-lease', lease)
   if (namespace !== undefined) metadata.set('containerd-namespace', namespace)
   return metadata
 }
@@ -206,6 +249,10 @@ function metadataOf(namespace: string | undefined): Metadata {
 function toContentInfo(info: ContentInfoMessage): ContentInfo | undefined {
   if (!isDigest(info.digest) || !Number.isSafeInteger(info.size) || info.size < 0) return undefined
   return { digest: info.digest, sizeBytes: info.size, labels: info.labels }
+}
+
+export function isAlreadyThere(error: unknown): boolean {
+  return (error as Partial<ServiceError> | null)?.code === status.ALREADY_EXISTS
 }
 
 export function isNotFound(error: unknown): boolean {

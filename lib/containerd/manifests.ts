@@ -44,7 +44,7 @@ async function readManifest(context: SessionContext, digest: Digest): Promise<Ui
 const readTimeoutMs = 10_000
 
 /** A whole blob of at most 4 MiB over gRPC; undefined where it is absent or larger. */
-async function readSmallBlob(
+export async function readSmallBlob(
   client: ContainerdClient,
   namespace: string,
   digest: Digest,

@@ -5,6 +5,7 @@ import { loadSync, type MessageTypeDefinition, type PackageDefinition } from '@g
 /** Messages of containerd's API as they arrive: fields that are not set hold their protobuf default. */
 export interface ImageMessage {
   readonly name: string
+  readonly labels: Readonly<Record<string, string>>
   readonly target: { readonly mediaType: string; readonly digest: string; readonly size: number } | null
 }
 
@@ -12,6 +13,20 @@ export interface ContentInfoMessage {
   readonly digest: string
   readonly size: number
   readonly labels: Readonly<Record<string, string>>
+}
+
+/** One step of writing a blob: action 0 asks, 1 writes, 2 commits. */
+export interface WriteMessage {
+  readonly action: 0 | 1 | 2
+  readonly ref?: string
+  readonly total?: number
+  readonly expected?: string
+  readonly offset?: number
+  readonly data?: Uint8Array
+}
+
+interface Masked {
+  readonly updateMask: { readonly paths: readonly string[] }
 }
 
 export interface EnvelopeMessage {
@@ -35,6 +50,16 @@ export interface Protocol {
   readonly namespaces: Method<object, { namespaces: readonly { name: string }[] }>
   readonly imageGet: Method<{ name: string }, { image: ImageMessage | null }>
   readonly imageList: Method<object, { images: readonly ImageMessage[] }>
+  readonly imageCreate: Method<{ image: ImageMessage }, object>
+  readonly imageUpdate: Method<{ image: ImageMessage } & Masked, object>
+  readonly contentUpdate: Method<
+    { info: { digest: string; labels: Readonly<Record<string, string>> } } & Masked,
+    object
+  >
+  readonly contentWrite: Method<WriteMessage, { offset: number; digest: string }>
+  readonly leaseCreate: Method<{ id: string; labels: Readonly<Record<string, string>> }, object>
+  readonly leaseDelete: Method<{ id: string; sync: boolean }, object>
+  readonly leaseList: Method<{ filters: readonly string[] }, { leases: readonly { id: string }[] }>
   readonly contentInfo: Method<{ digest: string }, { info: ContentInfoMessage | null }>
   readonly contentList: Method<object, { info: readonly ContentInfoMessage[] }>
   readonly contentRead: Method<
@@ -46,7 +71,16 @@ export interface Protocol {
   decodeEvent(topic: string, payload: Uint8Array): { name?: string; digest?: string } | undefined
 }
 
-const protoFiles = ['images', 'content', 'content-events', 'events', 'namespaces', 'version', 'introspection']
+const protoFiles = [
+  'images',
+  'content',
+  'content-events',
+  'events',
+  'leases',
+  'namespaces',
+  'version',
+  'introspection',
+]
 
 const eventTypes: Readonly<Record<string, string>> = {
   '/images/create': 'containerd.services.images.v1.ImageCreate',
@@ -78,6 +112,13 @@ function readProtocol(): Protocol {
     namespaces: call('containerd.services.namespaces.v1.Namespaces', 'List'),
     imageGet: call('containerd.services.images.v1.Images', 'Get'),
     imageList: call('containerd.services.images.v1.Images', 'List'),
+    imageCreate: call('containerd.services.images.v1.Images', 'Create'),
+    imageUpdate: call('containerd.services.images.v1.Images', 'Update'),
+    contentUpdate: call('containerd.services.content.v1.Content', 'Update'),
+    contentWrite: call('containerd.services.content.v1.Content', 'Write'),
+    leaseCreate: call('containerd.services.leases.v1.Leases', 'Create'),
+    leaseDelete: call('containerd.services.leases.v1.Leases', 'Delete'),
+    leaseList: call('containerd.services.leases.v1.Leases', 'List'),
     contentInfo: call('containerd.services.content.v1.Content', 'Info'),
     contentList: call('containerd.services.content.v1.Content', 'List'),
     contentRead: call('containerd.services.content.v1.Content', 'Read'),

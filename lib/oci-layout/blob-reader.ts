@@ -1,3 +1,4 @@
+import type { BigIntStats } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { BlobHandle, BlobReader, BlobSource } from '../core/content-store.ts'
 import { type Digest, parseDigest } from '../core/digest.ts'
@@ -22,9 +23,9 @@ class OciLayoutReader implements BlobReader {
     let file: FileHandle | undefined
     try {
       file = await open(blobPath(this.#path, digest), openFlags)
-      const stats = await file.stat()
+      const stats = await file.stat({ bigint: true })
       if (stats.isFile()) {
-        const blob = new FileBlob(file, stats.size, digest, () => this.#open.delete(blob))
+        const blob = new FileBlob(file, stats, digest, () => this.#open.delete(blob))
         this.#open.add(blob)
         return blob
       }
@@ -48,13 +49,15 @@ class OciLayoutReader implements BlobReader {
 
 class FileBlob implements BlobHandle {
   readonly sizeBytes: number
+  readonly stamp: string
   readonly #file: FileHandle
   readonly #digest: Digest
   readonly #closed: () => void
 
-  constructor(file: FileHandle, sizeBytes: number, digest: Digest, closed: () => void) {
+  constructor(file: FileHandle, stats: BigIntStats, digest: Digest, closed: () => void) {
     this.#file = file
-    this.sizeBytes = sizeBytes
+    this.sizeBytes = Number(stats.size)
+    this.stamp = String(stats.mtimeNs)
     this.#digest = digest
     this.#closed = closed
   }
