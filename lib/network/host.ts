@@ -15,10 +15,10 @@ import type { Clock, Logger, Metrics, Service } from '../core/ports.ts'
 import { Bus, type BusListener } from './bus.ts'
 import { clusterEncrypter } from './cluster-encrypter.ts'
 import { connectionProtector } from './connection-protector.ts'
-import type { ConnectionListener } from './connection-table.ts'
+import { type ConnectionListener, peerIdOf } from './connection-table.ts'
 import { Connector } from './connector.ts'
 import { forgetAbsentPeers } from './forget-peers.ts'
-import { repairGossipStreams } from './gossip-repair.ts'
+import { repairGossipStream, repairGossipStreams } from './gossip-repair.ts'
 import { toLibp2pKey } from './identity-key.ts'
 import { defaultInboundLimits, InboundLimiter, type InboundLimits } from './inbound-limiter.ts'
 import { type ClusterNode, createNode } from './libp2p-node.ts'
@@ -123,6 +123,7 @@ class Libp2pHost implements ClusterHost {
     try {
       node.libp2p.addEventListener('connection:open', this.#onOpen)
       this.#connector.attach(node.libp2p)
+      node.libp2p.addEventListener('connection:close', ({ detail }) => this.#onClosed(node, detail))
       await node.libp2p.start()
       await this.#rpc.attach({
         handle: (protocol, handler, limits) => node.libp2p.handle(protocol, handler, limits),
@@ -230,6 +231,15 @@ class Libp2pHost implements ClusterHost {
     const host = toEndpoint(remoteAddr)?.host
     if (host !== undefined) this.#limiter.met(host)
     if (direction === 'inbound') this.#limiter.admitted(describeAddress(remoteAddr))
+  }
+
+  /** Gossip ran on the connection that was opened first, which is the one to go when there are two. */
+  #onClosed({ pubsub, parts }: ClusterNode, connection: Connection): void {
+    repairGossipStream(pubsub, parts.registrar, this.#connector.table, peerIdOf(connection)).catch(
+      (error: unknown) => {
+        this.#options.logger.debug({ error: describeError(error) }, 'a gossip stream was not opened again')
+      },
+    )
   }
 
   async #maintain({ libp2p, pubsub, parts }: ClusterNode): Promise<void> {

@@ -7,7 +7,7 @@ import { maxBroadcastSizeBytes, topicOf } from '../../lib/network/bus.ts'
 import { eventually } from '../support/eventually.ts'
 import { makeTestAuthority, makeTestCredentials } from '../support/test-trust.ts'
 import { startRawPeer } from './raw-peer.ts'
-import { startHost, type TestHost } from './test-host.ts'
+import { startHost, type TestHost, type TestHostOptions } from './test-host.ts'
 
 const authority = await makeTestAuthority()
 const registry = 'registry.example.com:5000'
@@ -17,9 +17,13 @@ interface Listener extends TestHost {
   verdict: BroadcastVerdict
 }
 
-async function startListener(t: TestContext, name: string): Promise<Listener> {
+async function startListener(
+  t: TestContext,
+  name: string,
+  options: TestHostOptions = { maintenanceIntervalMs: 500 },
+): Promise<Listener> {
   const credentials = await makeTestCredentials(name, { authority })
-  const started = await startHost(t, credentials, { maintenanceIntervalMs: 500 })
+  const started = await startHost(t, credentials, options)
   const listener: Listener = { ...started, heard: [], verdict: 'accept' }
   listener.host.onMessage((of, from, message) => {
     listener.heard.push({ registry: of, from, text: Buffer.from(message).toString() })
@@ -180,4 +184,15 @@ test('when the stream that gossip runs on breaks, it is opened again', async (t)
   for (const stream of gossipStreams()) stream.abort(new Error('broken by the test'))
   await eventually(() => gossipStreams().length === 0)
   await eventually(() => gossipStreams().length === 1)
+})
+
+test('when one of two connections ends, gossip goes on over the other at once', async (t) => {
+  const options = { maintenanceIntervalMs: 60_000, duplicateGraceMs: 1_000 }
+  const [a, b] = [await startListener(t, 'a', options), await startListener(t, 'b', options)]
+  for (const { host } of [a, b]) host.join(registry)
+  await Promise.all([a.host.connect(b.endpoint, 5_000), b.host.connect(a.endpoint, 5_000)])
+  await eventually(() => a.host.connections().length === 2, { intervalMs: 5 })
+  await eventually(() => [a, b].every(({ host }) => host.connections().length === 1))
+  await whole(a, [b])
+  await whole(b, [a])
 })

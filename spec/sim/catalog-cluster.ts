@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { EpochStore } from '../../lib/app/catalog/epoch.ts'
 import { createCatalogService } from '../../lib/app/catalog/service.ts'
+import { type Checkpoint, compareAge, sameBytes } from '../../lib/catalog/checkpoint.ts'
 import { decodeDelta, encodeDelta } from '../../lib/catalog/delta.ts'
 import { decodeAnswer } from '../../lib/catalog/sync-answer.ts'
 import type { CatalogService, MirrorSet } from '../../lib/core/cluster.ts'
@@ -63,7 +64,7 @@ export class CatalogCluster {
   /** Every broken invariant that was seen on the way, in words. */
   readonly violations: string[] = []
   /** For I6: the newest state that each origin has published in each registry. */
-  readonly #published = new Map<string, readonly [number, number]>()
+  readonly #published = new Map<string, Checkpoint>()
   readonly #options: ClusterOptions
   readonly #byPeer = new Map<PeerId, SimCatalog>()
   #nowMs = 0
@@ -286,13 +287,18 @@ export class CatalogCluster {
       this.violations.push(`${node.name} published something ${delta}`)
       return
     }
-    const { epoch, sequence } = delta.checkpoint
+    const { checkpoint, change } = delta
     const key = `${node.name} ${registry}`
     const last = this.#published.get(key)
-    if (last !== undefined && (epoch < last[0] || (epoch === last[0] && sequence <= last[1]))) {
-      this.violations.push(`${key} published ${epoch}.${sequence} after ${last.join('.')}`)
+    const age = last === undefined ? 1 : compareAge(checkpoint, last)
+    // A bare checkpoint may say again what was said last.
+    const again =
+      age === 0 && change === undefined && last !== undefined && sameBytes(checkpoint.setHash, last.setHash)
+    if (age < 0 || (age === 0 && !again)) {
+      const [now, before] = [checkpoint, last].map((at) => `${at?.epoch}.${at?.sequence}`)
+      this.violations.push(`${key} published ${now} after ${before}`)
     }
-    this.#published.set(key, [epoch, sequence])
+    this.#published.set(key, checkpoint)
   }
 
   /** I6 at everybody else: what a node says that it knows of an origin never runs backwards. */

@@ -78,6 +78,22 @@ describe('a cluster of catalogs', () => {
     await cluster.stop()
   })
 
+  it('a change whose only message was lost is known seconds later, long before the next comparison', async () => {
+    const cluster = new CatalogCluster({ nodes: 6, seed, ...calm })
+    const stores = new Stores()
+    await startAll(cluster, stores)
+    // Until the comparisons after joining are over.
+    await cluster.run(20_000)
+    const [node] = cluster.nodes
+    cluster.partition([node!])
+    await stores.put(node!, 'lost', 'content')
+    await cluster.run(500)
+    cluster.heal()
+    assert.ok(cluster.count('starling_catalog_published_total delta') > 0)
+    convergedMs = await assertConverges(cluster, stores, 2_500)
+    await cluster.stop()
+  })
+
   it('a restarted node is believed at once without its inventory being fetched again', async () => {
     const cluster = new CatalogCluster({ nodes: 6, seed, ...calm })
     const stores = new Stores()

@@ -15,6 +15,8 @@ const minGapMs = 100
 /** A change that would take more messages than this is told by a bare checkpoint, and fetched. */
 const maxDeltasInRow = 4
 const retryMs = 5_000
+/** What follows a lost message shows that it is missing; the last one of a row is followed by its bare checkpoint. */
+const reminderMs = { min: 1_000, max: 2_000 }
 
 /** Announces what this node offers. It alone changes own inventories, one change at a time. */
 export class CatalogPublisher {
@@ -26,6 +28,7 @@ export class CatalogPublisher {
   #spent = false
   readonly #scheduled = new Map<MirroredRegistry, () => void>()
   readonly #sentMs = new Map<MirroredRegistry, number>()
+  readonly #reminders = new Map<MirroredRegistry, () => void>()
   #chain: Promise<void> = Promise.resolve()
 
   constructor(context: CatalogContext, epochs: EpochStore) {
@@ -41,8 +44,9 @@ export class CatalogPublisher {
 
   /** Resolves when nothing of it runs any more. */
   async stop(): Promise<void> {
-    for (const cancel of this.#scheduled.values()) cancel()
+    for (const cancel of [...this.#scheduled.values(), ...this.#reminders.values()]) cancel()
     this.#scheduled.clear()
+    this.#reminders.clear()
     await this.#chain
   }
 
@@ -50,6 +54,8 @@ export class CatalogPublisher {
     this.#scheduled.get(mirrored)?.()
     this.#scheduled.delete(mirrored)
     this.#sentMs.delete(mirrored)
+    this.#reminders.get(mirrored)?.()
+    this.#reminders.delete(mirrored)
     if (mirrored.epoch !== undefined) this.#spent = true
   }
 
@@ -148,12 +154,33 @@ export class CatalogPublisher {
   }
 
   #send(mirrored: MirroredRegistry, checkpoint: Checkpoint, change: ElementChange | undefined): void {
-    const { bus, clock, metrics, peerId } = this.#context.options
-    this.#sentMs.set(mirrored, clock.monotonicMs())
+    this.#sentMs.set(mirrored, this.#context.options.clock.monotonicMs())
     this.#context.changed(mirrored)
+    this.#broadcast(mirrored, change === undefined ? 'checkpoint' : 'delta', checkpoint, change)
+    this.#reminders.get(mirrored)?.()
+    // A bare checkpoint again would be the same message, which the bus doesn't carry twice.
+    if (change !== undefined) this.#remindOf(mirrored, checkpoint)
+    else this.#reminders.delete(mirrored)
+  }
+
+  #remindOf(mirrored: MirroredRegistry, checkpoint: Checkpoint): void {
+    const cancel = this.#context.timers.after(this.#context.between(reminderMs.min, reminderMs.max), () => {
+      this.#reminders.delete(mirrored)
+      if (!this.#context.isOver(mirrored)) this.#broadcast(mirrored, 'reminder', checkpoint)
+    })
+    this.#reminders.set(mirrored, cancel)
+  }
+
+  #broadcast(
+    mirrored: MirroredRegistry,
+    kind: 'delta' | 'checkpoint' | 'reminder',
+    checkpoint: Checkpoint,
+    change?: ElementChange,
+  ): void {
+    const { bus, metrics, peerId } = this.#context.options
     const origin = publicKeyFromPeerId(peerId)
     const message = encodeDelta({ registry: mirrored.name, origin, checkpoint, change })
-    metrics.count('starling_catalog_published_total', { kind: change === undefined ? 'checkpoint' : 'delta' })
+    metrics.count('starling_catalog_published_total', { kind })
     bus.publish(mirrored.name, message).catch((error) => {
       this.#context.warnSometimes(
         'broadcast',
