@@ -91,6 +91,10 @@ export interface TransferReport {
     | 'stalled'
     | 'wrong-bytes'
     | 'cancelled'
+    /** Another holder gave the same bytes sooner. */
+    | 'slow'
+    /** It had no room for the request (429). */
+    | 'busy'
   readonly bytes: number
   /** Milliseconds to the first byte; undefined where there was none. */
   readonly firstByteMs: number | undefined

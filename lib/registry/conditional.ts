@@ -1,6 +1,6 @@
 import type { Digest } from '../core/digest.ts'
-import type { WantedBytes } from '../selection/transfer-plan.ts'
-import { wholeBody } from '../selection/transfer-plan.ts'
+import type { WantedBytes } from '../selection/wanted-bytes.ts'
+import { wholeBody } from '../selection/wanted-bytes.ts'
 
 /** The entity tag of content: its digest, which is a strong validator (RFC 9110 §8.8.3). */
 export function etagOf(digest: Digest): string {

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Digest } from '../core/digest.ts'
-import { type WantedBytes, wholeBody } from '../selection/transfer-plan.ts'
+import { type WantedBytes, wholeBody } from '../selection/wanted-bytes.ts'
 
 /** What the head of a peer's answer promises. */
 export type AnswerHead =

@@ -6,15 +6,16 @@ const maxNamed = 5
 
 /** Names of the peers that gave bytes, in order. */
 export function giverNames(attempts: readonly TransferAttempt[]): string[] {
-  return attempts
-    .filter(({ bytes, outcome }) => bytes > 0 || outcome === 'complete')
-    .map(({ peer }) => peer.name)
+  const givers = attempts.filter(({ bytes, outcome }) => bytes > 0 || outcome === 'complete')
+  return [...new Set(givers.map(({ peer }) => peer.name))]
 }
 
 /** `from node-2 (1 of 3 holders)`, and who was tried in vain. */
 export function fromPeersReason(found: Found, attempts: readonly TransferAttempt[]): string {
   const givers = giverNames(attempts)
-  const failed = attempts.filter(({ outcome }) => outcome !== 'complete')
+  const failed = lastOfEach(
+    attempts.filter(({ outcome }) => outcome !== 'complete' && outcome !== 'cancelled'),
+  )
   const from = givers.length === 0 ? 'from nobody' : `from ${givers.join(', ')}`
   const of = `(${givers.length} of ${found.holders} ${found.holders === 1 ? 'holder' : 'holders'})`
   return failed.length === 0 ? `${from} ${of}` : `${from} ${of}; failed: ${list(failed)}`
@@ -26,14 +27,20 @@ export function nobodyGaveIt(
   attempts: readonly TransferAttempt[],
   code: OciFailure['code'],
 ): OciFailure {
+  const failed = lastOfEach(attempts)
   const what = `${found.digest} of ${found.registry}`
   const message =
-    attempts.length === 0
+    failed.length === 0
       ? `this node has lost ${what}, and no other live node of the cluster holds it`
-      : attempts.length === 1
-        ? `the node that was asked for ${what} did not give it: ${list(attempts)}`
-        : `none of the ${attempts.length} nodes that were asked for ${what} gave it: ${list(attempts)}`
+      : failed.length === 1
+        ? `the node that was asked for ${what} did not give it: ${list(failed)}`
+        : `none of the ${failed.length} nodes that were asked for ${what} gave it: ${list(failed)}`
   return { status: 404, code, message, detail: { reason: 'holders-failed', registry: found.registry } }
+}
+
+/** One attempt for each peer: the last. */
+function lastOfEach(attempts: readonly TransferAttempt[]): TransferAttempt[] {
+  return [...new Map(attempts.map((attempt) => [attempt.peer.peerId, attempt])).values()]
 }
 
 function list(attempts: readonly TransferAttempt[]): string {

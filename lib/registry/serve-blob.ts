@@ -1,7 +1,7 @@
 import { type ByteRange, contentRange, parseRangeHeader, rangeLength } from '../core/byte-range.ts'
 import type { Digest } from '../core/digest.ts'
 import { mediaTypes } from '../core/media-types.ts'
-import { type WantedBytes, wholeBody } from '../selection/transfer-plan.ts'
+import { type WantedBytes, wholeBody } from '../selection/wanted-bytes.ts'
 import { applicableRange, isUnchanged, wantedBytes } from './conditional.ts'
 import { brokenOff, type Exchange, type Found, type RegistryServices } from './exchange.ts'
 import { sendLocalBlob } from './local-blob.ts'

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { LookupTarget } from '../core/lookup.ts'
 import { parseManifest } from '../core/manifest.ts'
 import { maxManifestSizeBytes } from '../core/media-types.ts'
-import { wholeBody } from '../selection/transfer-plan.ts'
+import { wholeBody } from '../selection/wanted-bytes.ts'
 import { isUnchanged } from './conditional.ts'
 import type { Exchange, Found, RegistryServices } from './exchange.ts'
 import { fromPeersReason, giverNames, nobodyGaveIt } from './reasons.ts'
@@ -120,6 +120,7 @@ async function readFromPeers(
       candidates: found.candidates,
       maxSizeBytes: maxManifestSizeBytes,
       begunSizeBytes: undefined,
+      unranged: true,
       signal: exchange.out.signal,
     },
     { begin: () => {}, write: (chunk) => chunks.push(chunk) > 0, drained: () => Promise.resolve() },

@@ -38,9 +38,14 @@ interface Score {
   aside: boolean
 }
 
-/** A catalog that is a moment behind is no failure of the peer. */
-function hasNoSuchBlob(report: TransferReport): boolean {
-  return report.outcome === 'refused' && report.status === 404
+/** A catalog that is a moment behind is no failure of the peer; nor is a full one, or one that another overtook. */
+function isBlameless({ outcome, status }: TransferReport): boolean {
+  return (
+    outcome === 'cancelled' ||
+    outcome === 'slow' ||
+    outcome === 'busy' ||
+    (outcome === 'refused' && status === 404)
+  )
 }
 
 const blank: PeerStanding = { inFlight: 0, failures: 0, state: 'ready', readyAtMs: 0 }
@@ -82,7 +87,7 @@ export class PeerScores {
       score.failedAtMs = nowMs
       score.readyAtMs = nowMs + this.#backOff.asideMs
       score.aside = true
-    } else if (outcome !== 'cancelled' && !hasNoSuchBlob(report)) {
+    } else if (!isBlameless(report)) {
       this.#fail(score, nowMs)
     }
     if (score.inFlight === 0 && score.failures === 0) this.#scores.delete(peerId)

@@ -1,212 +1,395 @@
 import type { Candidate } from '../core/lookup.ts'
+import { PlanSources } from './plan-sources.ts'
+import type { Fetch, PlanEffect, PlanEvent, PlanOptions, Received, Span } from './plan-types.ts'
+import { firstRangeEnd, isOpenEnded, mayReadAhead, rangeEnd } from './stripe-layout.ts'
+import { type BodySpan, resolveWanted, type WantedBytes, wholeBody } from './wanted-bytes.ts'
 
-/** What a client wants of a body whose size may not be known yet: bytes from `start` to `end` included, or the last ones. */
-export type WantedBytes =
-  | { readonly kind: 'span'; readonly start: number; readonly end: number | undefined }
-  | { readonly kind: 'suffix'; readonly length: number }
-
-/**
- * All of a body, without a range; told from others by identity, for `bytes=0-` is a range: its answer is 206, and 416 where
- * the body has no byte (RFC 9110 §14.1.2).
- */
-export const wholeBody: WantedBytes = { kind: 'span', start: 0, end: undefined }
-
-export type TransferEvent =
-  | { readonly type: 'start' }
-  /** The source asked last begins to answer: it will send `start` to `end` of a body of `sizeBytes`. */
-  | { readonly type: 'opened'; readonly sizeBytes: number; readonly start: number; readonly end: number }
-  | { readonly type: 'received'; readonly bytes: number }
-  /** Its answer has ended, whether with all the bytes or not. */
-  | { readonly type: 'ended' }
-  /** It refused, broke, stalled or answered something that does not fit. */
-  | { readonly type: 'failed' }
-  /** It says that the body, of `sizeBytes`, has none of the wanted bytes. */
-  | { readonly type: 'unsatisfiable'; readonly sizeBytes: number }
-  /** The client has been sent something: it is too late to start anew. */
-  | { readonly type: 'committed' }
-  /** All the bytes have come, and their digest is wrong. */
-  | { readonly type: 'wrong' }
-
-export type TransferAction =
-  /** Ask the candidate with this index for these bytes. */
-  | { readonly type: 'request'; readonly source: number; readonly wanted: WantedBytes }
-  /** Go on; of the bytes just received the first `take` are the client's. */
-  | { readonly type: 'receive'; readonly take: number }
-  | { readonly type: 'finish' }
-  /** The body must end before its length. */
-  | { readonly type: 'end-early' }
-  | { readonly type: 'not-found' }
-  | { readonly type: 'unsatisfiable'; readonly sizeBytes: number }
+/** Requests beside the first one that a range may be given, when it is late. */
+const maxHedges = 4
 
 /**
- * Gets one body from several candidates, one after the other: what breaks goes on at the next from the byte reached.
- * A candidate that failed is never asked again. Sources may have only the first `reach` bytes.
+ * Gets one body as a plan of ranges, from several candidates at once (DESIGN §6). A range that breaks goes on elsewhere from the
+ * byte reached; one that is late is asked for a second time, and whichever answer is ahead counts. Free candidates take the next
+ * range, so a slow one does less.
  *
- * Invariant "ends": each request consumes a candidate, or brings the byte reached up to the candidate's reach, beyond
- * which it is not asked again; so the number of requests is bounded by the number of candidates.
+ * Invariants: "in order": the ranges that are not passed yet follow each other without a gap from the byte passed last.
+ * "Bounded": only the first range is fetched without a reservation. "Ends": each request that does not end well takes
+ * its candidate out, is one of a bounded number of answers that it is busy, or was overtaken by one that went on; and a range
+ * is asked for a second time a bounded number of times.
  */
 export class TransferPlan {
-  readonly #candidates: readonly Pick<Candidate, 'reach'>[]
-  readonly #wanted: WantedBytes
-  readonly #failed = new Set<number>()
+  readonly #options: PlanOptions
+  readonly #sources: PlanSources
+  readonly #fetches = new Map<number, Fetch>()
   readonly #contributors = new Set<number>()
-  #active: number | undefined
-  /** Last byte, included, that the active source was asked for. */
-  #activeEnd = -1
-  #opened = false
+  /** Who gave what of the bytes that are not forwarded yet. */
+  #given: { source: number; from: number; to: number }[] = []
+  #spans: Span[] = []
+  #body: BodySpan | undefined
+  /** The first byte that is in no range yet. */
+  #frontier = 0
   #committed = false
-  #sizeBytes: number | undefined
-  #start = 0
-  #end = -1
-  #reached = 0
+  #done = false
+  #finished = false
+  #nextId = 1
 
-  constructor(candidates: readonly Pick<Candidate, 'reach'>[], wanted: WantedBytes) {
-    this.#candidates = candidates
-    this.#wanted = wanted
-    this.#rewind()
+  constructor(candidates: readonly Pick<Candidate, 'reach'>[], options: PlanOptions) {
+    this.#options = options
+    this.#sources = new PlanSources(candidates)
+    if (options.begunSizeBytes === undefined) {
+      this.#rewind([])
+      return
+    }
+    this.#committed = true
+    this.#body = resolveWanted(options.wanted, options.begunSizeBytes)
+    this.#frontier = this.#body?.start ?? 0
+    if (this.#body === undefined) this.#done = true
   }
 
-  /** Size of the body and the bytes that the client gets, once the first source has told. */
-  get body(): { readonly sizeBytes: number; readonly start: number; readonly end: number } | undefined {
-    return this.#sizeBytes === undefined
-      ? undefined
-      : { sizeBytes: this.#sizeBytes, start: this.#start, end: this.#end }
+  /** Size of the blob and the bytes that the client gets, once a candidate has told. */
+  get body(): BodySpan | undefined {
+    return this.#body
   }
 
-  /** Offset of the next byte that is needed. */
-  get reached(): number {
-    return this.#reached
+  /** The range whose bytes are next; complete when the answer that brought its last byte has ended well, too. */
+  get head(): { readonly id: number; readonly complete: boolean } | undefined {
+    const [span] = this.#spans
+    if (span === undefined || this.#body === undefined) return undefined
+    return { id: span.id, complete: span.reached > span.end && span.fetches.length === 0 }
   }
 
-  /** Indices of the candidates that gave bytes since the body was begun (anew). */
+  /** Candidates that gave bytes since the body was begun (anew). */
   get contributors(): ReadonlySet<number> {
     return this.#contributors
   }
 
-  step(event: TransferEvent): TransferAction {
+  /** No request is under way, though bytes are missing: all that are left are busy. */
+  get waiting(): boolean {
+    return !this.#done && this.#fetches.size === 0 && this.head?.complete !== true
+  }
+
+  /** Who gave bytes from `from` up to, not including, `to`, as far as they were not forwarded yet. */
+  giversOf(from: number, to: number): Set<number> {
+    return new Set(this.#given.filter((part) => part.from < to && part.to > from).map(({ source }) => source))
+  }
+
+  step(event: PlanEvent): PlanEffect[] {
+    const effects: PlanEffect[] = []
+    // Wrong bytes may be found after the last one has come.
+    if (event.type === 'wrong' && this.#finished) this.#done = this.#finished = false
+    if (this.#done) return effects
+    const fetch = 'fetch' in event ? this.#fetches.get(event.fetch) : undefined
+    if ('fetch' in event && fetch === undefined) return effects
     switch (event.type) {
       case 'start':
-        return this.#next()
-      case 'opened':
-        return this.#open(event)
-      case 'received':
-        return this.#receive(event.bytes)
-      case 'ended':
-        return this.#ended()
-      case 'failed':
-        return this.#fail()
-      case 'unsatisfiable':
-        return this.#body === 'unknown' && !this.#committed
-          ? { type: 'unsatisfiable', sizeBytes: event.sizeBytes }
-          : this.#fail()
+        break
+      case 'candidates':
+        this.#sources.add(event.candidates)
+        break
+      case 'tick':
+        this.#sources.wake(event.nowMs)
+        break
       case 'committed':
         this.#committed = true
-        return { type: 'receive', take: 0 }
+        break
+      case 'forwarded':
+        this.#given = this.#given.filter(({ to }) => to > event.to)
+        break
+      case 'passed':
+        this.#pass()
+        break
       case 'wrong':
-        for (const index of this.#contributors) this.#failed.add(index)
-        if (this.#committed) return { type: 'end-early' }
-        this.#rewind()
-        return this.#next()
+        this.#wrong(event.from, event.to, effects)
+        break
+      case 'opened':
+        this.#open(fetch as Fetch, event, effects)
+        break
+      case 'unsatisfiable':
+        if (this.#unsatisfiable(fetch as Fetch, event.sizeBytes, effects)) return effects
+        break
+      case 'ended':
+        this.#ended(fetch as Fetch, effects)
+        break
+      case 'failed':
+        this.#fail(fetch as Fetch, 'failed', effects)
+        break
+      case 'busy':
+        this.#remove(fetch as Fetch)
+        this.#sources.busy((fetch as Fetch).source, event.retryAtMs)
+        break
+      case 'late':
+        this.#hedge(fetch as Fetch, effects)
+        break
     }
+    this.#assign(effects)
+    return effects
   }
 
-  get #body(): 'known' | 'unknown' {
-    return this.#sizeBytes === undefined ? 'unknown' : 'known'
+  /** Bytes have come. `take` of them after the first `skip` are new, and follow what came of their range before. */
+  receive(id: number, bytes: number): Received | undefined {
+    const fetch = this.#fetches.get(id)
+    if (fetch === undefined || !fetch.opened || this.#done) return undefined
+    const { span, at } = fetch
+    const to = Math.min(at + bytes, fetch.end + 1)
+    fetch.at = to
+    const skip = Math.max(0, Math.min(span.reached, to) - at)
+    const take = to - at - skip
+    if (take > 0) {
+      this.#note(fetch.source, span.reached, to)
+      span.reached = to
+    }
+    return { span: span.id, skip, take }
   }
 
-  /** What is known of the body came from a source that gave nothing, or may have lied: it is not believed. */
-  #rewind(): void {
-    this.#active = undefined
+  /** Ends everything; reservations are given back. */
+  close(): PlanEffect[] {
+    const effects: PlanEffect[] = []
+    this.#end(effects)
+    return effects
+  }
+
+  #note(source: number, from: number, to: number): void {
+    this.#contributors.add(source)
+    const last = this.#given.at(-1)
+    if (last?.source === source && last.to === from) last.to = to
+    else this.#given.push({ source, from, to })
+  }
+
+  /** What is known of the body came from a candidate that gave nothing, or may have lied: it is not believed. */
+  #rewind(effects: PlanEffect[]): void {
+    for (const span of this.#spans) this.#drop(span, effects)
     this.#contributors.clear()
-    this.#sizeBytes = undefined
-    this.#start = this.#wanted.kind === 'span' ? this.#wanted.start : 0
-    this.#reached = this.#start
+    this.#given = []
+    this.#body = undefined
+    this.#spans = [this.#newSpan(0, -1, false)]
+    this.#sources.forgetDisagreement()
   }
 
-  #next(): TransferAction {
-    this.#opened = false
-    const source = this.#candidates.findIndex(
-      ({ reach }, index) => !this.#failed.has(index) && this.#reaches(reach),
-    )
-    if (source === -1) {
-      this.#active = undefined
-      return { type: this.#committed ? 'end-early' : 'not-found' }
+  #newSpan(start: number, end: number, ahead: boolean): Span {
+    return { id: this.#nextId++, start, end, reached: start, fetches: [], ahead, hedges: 0 }
+  }
+
+  #drop(span: Span, effects: PlanEffect[]): void {
+    for (const fetch of [...span.fetches]) this.#cancel(fetch, effects, false)
+    this.#release(span)
+    effects.push({ type: 'drop', span: span.id })
+  }
+
+  #release(span: Span): void {
+    if (span.ahead) this.#options.budget.release(span.end - span.start + 1)
+    span.ahead = false
+  }
+
+  #remove(fetch: Fetch): void {
+    this.#fetches.delete(fetch.id)
+    fetch.span.fetches = fetch.span.fetches.filter((other) => other !== fetch)
+    this.#sources.get(fetch.source).running--
+  }
+
+  #cancel(fetch: Fetch, effects: PlanEffect[], overtaken: boolean): void {
+    this.#remove(fetch)
+    if (overtaken) this.#sources.get(fetch.source).slow = true
+    effects.push({ type: 'cancel', fetch: fetch.id, overtaken })
+  }
+
+  #pass(): void {
+    const span = this.#spans.shift()
+    if (span !== undefined) this.#release(span)
+  }
+
+  #open(fetch: Fetch, head: BodySpan, effects: PlanEffect[]): void {
+    if (fetch.opened) {
+      this.#fail(fetch, 'failed', effects)
+      return
     }
-    this.#active = source
-    const reach = this.#candidates[source]?.reach ?? 'complete'
-    if (this.#body === 'unknown') {
-      const { reached } = this
-      const wanted: WantedBytes =
-        this.#wanted.kind === 'span' && reach !== 'complete'
-          ? { kind: 'span', start: reached, end: Math.min(reach - 1, this.#wanted.end ?? reach - 1) }
-          : this.#wanted
-      return { type: 'request', source, wanted }
-    }
-    this.#activeEnd = reach === 'complete' ? this.#end : Math.min(this.#end, reach - 1)
-    const wanted: WantedBytes = { kind: 'span', start: this.#reached, end: this.#activeEnd }
-    return { type: 'request', source, wanted }
-  }
-
-  /** A source that is still growing can't tell where a suffix begins. */
-  #reaches(reach: Candidate['reach']): boolean {
-    if (reach === 'complete') return true
-    return (this.#wanted.kind === 'span' || this.#body === 'known') && reach > this.#reached
-  }
-
-  #open(head: { sizeBytes: number; start: number; end: number }): TransferAction {
-    if (this.#active === undefined || this.#opened) return this.#fail()
-    const reach = this.#candidates[this.#active]?.reach ?? 'complete'
-    if (this.#sizeBytes !== undefined) {
-      if (
-        head.sizeBytes !== this.#sizeBytes ||
-        head.start !== this.#reached ||
-        head.end !== this.#activeEnd
-      ) {
-        return this.#fail()
+    const body = this.#body
+    if (body !== undefined) {
+      if (head.sizeBytes !== body.sizeBytes) {
+        this.#fail(fetch, 'disagrees', effects)
+        return
       }
-    } else {
-      const span = resolve(this.#wanted, head.sizeBytes)
-      if (span === undefined) return this.#fail()
-      const activeEnd = reach === 'complete' ? span.end : Math.min(span.end, reach - 1)
-      if (head.start !== span.start || head.end !== activeEnd) return this.#fail()
-      this.#sizeBytes = head.sizeBytes
-      this.#start = span.start
-      this.#end = span.end
-      this.#reached = span.start
-      this.#activeEnd = activeEnd
+      if (head.start !== fetch.at || head.end !== fetch.end) this.#fail(fetch, 'failed', effects)
+      else fetch.opened = true
+      return
     }
-    this.#opened = true
-    return { type: 'receive', take: 0 }
+    const span = resolveWanted(this.#options.wanted, head.sizeBytes)
+    const end = span === undefined ? -1 : Math.min(span.end, fetch.end)
+    if (span === undefined || head.start !== span.start || head.end !== end) {
+      this.#fail(fetch, 'failed', effects)
+      return
+    }
+    this.#body = span
+    this.#frontier = end + 1
+    Object.assign(fetch, { opened: true, at: span.start, end })
+    Object.assign(fetch.span, { start: span.start, end, reached: span.start })
+    for (const other of [...fetch.span.fetches]) if (other !== fetch) this.#cancel(other, effects, true)
   }
 
-  #receive(bytes: number): TransferAction {
-    if (this.#active === undefined || !this.#opened) return this.#fail()
-    const take = Math.min(bytes, this.#activeEnd + 1 - this.#reached)
-    if (take > 0) this.#contributors.add(this.#active)
-    this.#reached += take
-    return { type: 'receive', take }
+  /** True where that is the end of the transfer. */
+  #unsatisfiable(fetch: Fetch, sizeBytes: number, effects: PlanEffect[]): boolean {
+    if (this.#body !== undefined || this.#committed) {
+      this.#fail(fetch, 'failed', effects)
+      return false
+    }
+    if (this.#options.wanted === wholeBody && sizeBytes === 0) {
+      this.#body = { sizeBytes: 0, start: 0, end: -1 }
+      this.#frontier = 0
+      this.#remove(fetch)
+      return false
+    }
+    if (resolveWanted(this.#options.wanted, sizeBytes) !== undefined) {
+      this.#fail(fetch, 'failed', effects)
+      return false
+    }
+    this.#remove(fetch)
+    this.#end(effects)
+    effects.push({ type: 'unsatisfiable', sizeBytes })
+    return true
   }
 
-  #ended(): TransferAction {
-    if (this.#active === undefined || !this.#opened || this.#reached <= this.#activeEnd) return this.#fail()
-    this.#active = undefined
-    return this.#reached > this.#end ? { type: 'finish' } : this.#next()
+  #ended(fetch: Fetch, effects: PlanEffect[]): void {
+    if (!fetch.opened || fetch.at <= fetch.end) {
+      this.#fail(fetch, 'failed', effects)
+      return
+    }
+    this.#remove(fetch)
+    const { span } = fetch
+    if (span.reached <= span.end) return
+    for (const other of [...span.fetches]) this.#cancel(other, effects, true)
   }
 
-  #fail(): TransferAction {
-    if (this.#active !== undefined) this.#failed.add(this.#active)
-    if (this.#contributors.size === 0 && !this.#committed) this.#rewind()
-    return this.#next()
+  #fail(fetch: Fetch, state: 'failed' | 'disagrees', effects: PlanEffect[]): void {
+    this.#remove(fetch)
+    effects.push({ type: 'failed', fetch: fetch.id, disagrees: state === 'disagrees' })
+    this.#sources.fail(fetch.source, state)
+    if (this.#contributors.size === 0 && !this.#committed && this.#fetches.size === 0) this.#rewind(effects)
   }
-}
 
-/** The bytes that are wanted of a body of known size; undefined where it has none of them. */
-function resolve(wanted: WantedBytes, sizeBytes: number): { start: number; end: number } | undefined {
-  if (wanted.kind === 'suffix') {
-    if (sizeBytes === 0 || wanted.length === 0) return undefined
-    return { start: Math.max(0, sizeBytes - wanted.length), end: sizeBytes - 1 }
+  #wrong(from: number, to: number, effects: PlanEffect[]): void {
+    const liars = this.giversOf(from, to)
+    for (const source of liars) this.#sources.fail(source)
+    if (!this.#committed && from === this.#body?.start) {
+      this.#rewind(effects)
+      return
+    }
+    const [head] = this.#spans
+    const partly = head !== undefined && head.start < to
+    for (const [index, span] of [...this.#spans.entries()]) {
+      const tainted =
+        span.fetches.some(({ source }) => liars.has(source)) ||
+        [...this.giversOf(span.start, span.reached)].some((source) => liars.has(source))
+      if (!(index === 0 && partly) && !tainted) continue
+      this.#drop(span, effects)
+      this.#spans[index] = this.#newSpan(span.start, span.end, false)
+    }
+    this.#given = this.#given.filter(({ source }) => !liars.has(source))
+    const end = partly ? head.end : to - 1
+    if (partly) this.#spans.shift()
+    this.#spans.unshift(this.#newSpan(from, end, false))
   }
-  if (wanted === wholeBody) return { start: 0, end: sizeBytes - 1 }
-  if (wanted.start >= sizeBytes) return undefined
-  return { start: wanted.start, end: Math.min(wanted.end ?? sizeBytes - 1, sizeBytes - 1) }
+
+  #hedge(fetch: Fetch, effects: PlanEffect[]): void {
+    const { span, source } = fetch
+    if (span.fetches.length > 1 || span.hedges >= maxHedges) return
+    const other = this.#sources.pick(this.#offsetOf(span), {
+      except: [source],
+      urgent: span === this.#spans[0],
+    })
+    if (other === undefined) return
+    span.hedges++
+    this.#sources.get(source).slow = true
+    this.#request(span, other, effects)
+  }
+
+  #offsetOf(span: Span): number {
+    if (this.#body !== undefined) return span.reached
+    const { wanted } = this.#options
+    // A candidate that is still growing can't tell where a suffix begins.
+    return wanted.kind === 'suffix' ? Number.MAX_SAFE_INTEGER : wanted.start
+  }
+
+  #request(span: Span, source: number, effects: PlanEffect[]): void {
+    const { reach } = this.#sources.get(source)
+    let wanted: WantedBytes
+    let at = span.reached
+    let end = Math.min(span.end, reach - 1)
+    if (this.#body === undefined) {
+      ;({ wanted, at, end } = this.#firstRequest(reach))
+    } else wanted = { kind: 'span', start: at, end }
+    const fetch: Fetch = { id: this.#nextId++, source, span, at, end, opened: false }
+    this.#fetches.set(fetch.id, fetch)
+    span.fetches.push(fetch)
+    this.#sources.get(source).running++
+    effects.push({ type: 'request', fetch: fetch.id, source, wanted })
+  }
+
+  #firstRequest(reach: number): { wanted: WantedBytes; at: number; end: number } {
+    const { wanted, stripes } = this.#options
+    const everything = { wanted, at: 0, end: Number.POSITIVE_INFINITY }
+    if (wanted.kind === 'suffix' || stripes === undefined) return everything
+    const first = firstRangeEnd(wanted, this.#sources.readyCount, stripes) ?? Number.POSITIVE_INFINITY
+    const end = Math.min(first, reach - 1)
+    if (end === Number.POSITIVE_INFINITY) return { ...everything, at: wanted.start }
+    return { wanted: { kind: 'span', start: wanted.start, end }, at: wanted.start, end }
+  }
+
+  /** Gives work to the candidates that are free, and finds out when there is none left. */
+  #assign(effects: PlanEffect[]): void {
+    while (!this.#done) {
+      const orphan = this.#spans.find(
+        ({ fetches, reached, end }) => fetches.length === 0 && this.#lacks(reached, end),
+      )
+      if (orphan !== undefined) {
+        const source = this.#sources.pick(this.#offsetOf(orphan))
+        if (source === undefined) break
+        this.#request(orphan, source, effects)
+      } else if (!this.#extend(effects)) break
+    }
+    if (this.#done) return
+    const [head] = this.#spans
+    if (head === undefined && this.#body !== undefined && this.#frontier > this.#body.end) {
+      this.#done = this.#finished = true
+      effects.push({ type: 'finish' })
+      return
+    }
+    if (head !== undefined && (head.fetches.length > 0 || !this.#lacks(head.reached, head.end))) return
+    if (this.#sources.canServe(head === undefined ? this.#frontier : this.#offsetOf(head))) return
+    this.#end(effects)
+    effects.push({ type: this.#committed ? 'end-early' : 'not-found' })
+  }
+
+  #lacks(reached: number, end: number): boolean {
+    return this.#body === undefined || reached <= end
+  }
+
+  /** The next range of the body begins; false where none can. */
+  #extend(effects: PlanEffect[]): boolean {
+    const { wanted, stripes, budget } = this.#options
+    const body = this.#body
+    if (body === undefined || this.#frontier > body.end) return false
+    const ahead = this.#spans.length > 0
+    const openEnded = isOpenEnded(wanted)
+    let end = body.end
+    const source = this.#sources.pick(this.#frontier)
+    if (source === undefined) return false
+    if (stripes !== undefined) {
+      if (this.#spans.filter(({ fetches }) => fetches.length > 0).length >= stripes.maxHolders) return false
+      if (ahead && !mayReadAhead(this.#frontier, body, openEnded, stripes)) return false
+      end = rangeEnd(this.#frontier, body, { holders: this.#sources.readyCount, openEnded }, stripes)
+    } else if (ahead) return false
+    end = Math.min(end, this.#sources.get(source).reach - 1)
+    if (ahead && !budget.reserve(end - this.#frontier + 1)) return false
+    const span = this.#newSpan(this.#frontier, end, ahead)
+    this.#spans.push(span)
+    this.#frontier = end + 1
+    this.#request(span, source, effects)
+    return true
+  }
+
+  #end(effects: PlanEffect[]): void {
+    this.#done = true
+    for (const fetch of [...this.#fetches.values()]) this.#cancel(fetch, effects, false)
+    for (const span of this.#spans) this.#release(span)
+    this.#spans = []
+  }
 }

@@ -44,7 +44,7 @@ export async function startHostilePeer(
     response.on('error', () => {})
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')
     const start = Number(range?.[1] ?? 0)
-    const end = range?.[2] ? Number(range[2]) : body.length - 1
+    const end = Math.min(range?.[2] ? Number(range[2]) : body.length - 1, body.length - 1)
     const head = (changes: Record<string, string | number> = {}): void => {
       response.writeHead(range === null ? 200 : 206, {
         'content-length': end - start + 1,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { rangeHeader, readAnswerHead } from '../../lib/registry/peer-answer.ts'
-import { wholeBody } from '../../lib/selection/transfer-plan.ts'
+import { wholeBody } from '../../lib/selection/wanted-bytes.ts'
 import { digestOf } from './harness.ts'
 
 const digest = digestOf(new Uint8Array())

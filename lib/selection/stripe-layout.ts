@@ -1,0 +1,72 @@
+import { type WantedBytes, wholeBody } from './wanted-bytes.ts'
+
+/** How a body is cut into ranges. */
+export interface StripeSettings {
+  /** Bodies up to this size come from one holder at a time. */
+  readonly thresholdBytes: number
+  /** Size of the further ranges; a multiple of a piece of the chunk maps. */
+  readonly stripeBytes: number
+  /** Holders that give ranges of one body at the same time. */
+  readonly maxHolders: number
+}
+
+export const defaultStripes: StripeSettings = {
+  thresholdBytes: 8 * 2 ** 20,
+  stripeBytes: 4 * 2 ** 20,
+  maxHolders: 4,
+}
+
+/** What containerd reads of an open-ended range before it drops the connection (CONTAINERD.md, "Parallel ranges"). */
+const droppedAfterBytes = 4 * 2 ** 20
+const firstCautiousBytes = 256 * 2 ** 10
+
+/**
+ * May the client drop the rest of what it asks for? It does so with open-ended ranges, when it fetches a blob in several at once.
+ */
+export function isOpenEnded(wanted: WantedBytes): boolean {
+  return wanted !== wholeBody && wanted.kind === 'span' && wanted.end === undefined
+}
+
+/** Last byte, included, of the first request, when nothing is known of the size; undefined where all is asked for at once. */
+export function firstRangeEnd(
+  wanted: WantedBytes,
+  holders: number,
+  settings: StripeSettings,
+): number | undefined {
+  if (wanted.kind === 'suffix') return undefined
+  if (isOpenEnded(wanted)) return wanted.start + droppedAfterBytes - 1
+  if (holders < 2) return wanted.end
+  return Math.min(wanted.start + settings.thresholdBytes - 1, wanted.end ?? Number.POSITIVE_INFINITY)
+}
+
+/**
+ * Last byte, included, of the range that begins at `from`, of a body wanted from `start` to `end`.
+ * Ends fall on multiples of the stripe. Where the client may drop the rest, ranges start small and grow with what it took.
+ */
+export function rangeEnd(
+  from: number,
+  body: { readonly start: number; readonly end: number },
+  asking: { readonly holders: number; readonly openEnded: boolean },
+  settings: StripeSettings,
+): number {
+  const { stripeBytes } = settings
+  if (asking.openEnded) {
+    const taken = from - body.start
+    if (taken < droppedAfterBytes) return Math.min(body.end, body.start + droppedAfterBytes - 1)
+    const size = Math.max(firstCautiousBytes, Math.min(stripeBytes, taken - droppedAfterBytes))
+    return Math.min(body.end, from + size - 1)
+  }
+  if (asking.holders < 2) return body.end
+  if (from === body.start && body.end - from < settings.thresholdBytes) return body.end
+  return Math.min(body.end, (Math.floor(from / stripeBytes) + 1) * stripeBytes - 1)
+}
+
+/** May a range begin at `from` before all that comes before it has reached the client? */
+export function mayReadAhead(
+  from: number,
+  body: { readonly start: number },
+  openEnded: boolean,
+  settings: StripeSettings,
+): boolean {
+  return !openEnded || from - body.start >= 2 * droppedAfterBytes + settings.stripeBytes
+}
