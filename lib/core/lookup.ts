@@ -33,6 +33,8 @@ export interface LookupQuery {
   readonly target: LookupTarget
   /** A request that came from a peer is answered from local content only. */
   readonly fromPeer: boolean
+  /** An answer of a moment ago is not good enough. */
+  readonly fresh?: boolean
 }
 
 /** Why a lookup found nothing; each has a sentence in the registry's error body. */

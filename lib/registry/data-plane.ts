@@ -2,6 +2,7 @@ import type { BlobReader } from '../core/content-store.ts'
 import type { RegistryControl } from '../core/lookup.ts'
 import type { Endpoint } from '../core/peer.ts'
 import type { Clock, Logger, Metrics } from '../core/ports.ts'
+import { UploadSlots } from '../selection/upload-slots.ts'
 import { BufferPool } from './buffer-pool.ts'
 import type { RegistryServices } from './exchange.ts'
 import { RegistryHandler } from './handler.ts'
@@ -9,6 +10,7 @@ import { LocalStore } from './local-store.ts'
 import type { RegistryCredentials, RegistryLimits } from './messages.ts'
 import { PeerClient } from './peer-client.ts'
 import { RegistryServer } from './server.ts'
+import { TransferBudget } from './transfer-budget.ts'
 import { VerifiedCache } from './verified-cache.ts'
 
 export interface DataPlaneOptions {
@@ -41,6 +43,8 @@ export class DataPlane {
       peers,
       cache: new VerifiedCache(),
       pool: new BufferPool(bufferSizeBytes, maxIdleBuffers),
+      budget: new TransferBudget(limits.transferMemoryBytes),
+      uploads: new UploadSlots({ total: limits.maxUploads, perPeer: limits.maxUploadsPerPeer }),
       limits,
       now: () => clock.monotonicMs(),
     }

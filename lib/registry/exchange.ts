@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import type { Digest } from '../core/digest.ts'
 import type { LookupAnswer, LookupTarget, RegistryControl, RequestSource } from '../core/lookup.ts'
+import type { UploadSlots } from '../selection/upload-slots.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { ClientResponse } from './client-response.ts'
 import { etagOf } from './conditional.ts'
@@ -9,6 +10,7 @@ import type { RegistryLimits } from './messages.ts'
 import { errorBody, type MissSubject, missFailure, type OciFailure, reasonHeader } from './oci-error.ts'
 import type { PeerClient } from './peer-client.ts'
 import type { RegistryRequest } from './request.ts'
+import type { TransferBudget } from './transfer-budget.ts'
 import type { VerifiedCache } from './verified-cache.ts'
 
 /** What all requests of a worker share. */
@@ -18,6 +20,9 @@ export interface RegistryServices {
   readonly peers: PeerClient
   readonly cache: VerifiedCache
   readonly pool: BufferPool
+  /** Memory for ranges whose turn has not come. */
+  readonly budget: TransferBudget
+  readonly uploads: UploadSlots
   readonly limits: RegistryLimits
   /** Monotonic milliseconds. */
   readonly now: () => number

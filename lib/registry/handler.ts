@@ -5,7 +5,7 @@ import type { ClientVerdict } from './client-identity.ts'
 import { ClientResponse } from './client-response.ts'
 import { Exchange, type RegistryServices, sendFailure } from './exchange.ts'
 import type { OciFailure } from './oci-error.ts'
-import { parseRequest, type RegistryRequest } from './request.ts'
+import { hopHeader, parseRequest, type RegistryRequest } from './request.ts'
 import { serveBlob } from './serve-blob.ts'
 import { serveList } from './serve-list.ts'
 import { serveManifest } from './serve-manifest.ts'
@@ -60,6 +60,16 @@ export class RegistryHandler {
       return
     }
     if (this.#stopping) response.setHeader('connection', 'close')
+    // Containerd would ask again at once, five times (CONTAINERD.md): it is never told to wait.
+    if (request.headers[hopHeader] === '1' && !headOnly && exchange.request.route.kind === 'blob') {
+      const free = this.#services.uploads.take(client.ok ? (client.name ?? '') : '')
+      if (free === undefined) {
+        exchange.reason = tooBusy.message
+        sendFailure(out, tooBusy, headOnly)
+        return
+      }
+      response.once('close', free)
+    }
     try {
       await this.#route(exchange, exchange.request)
     } catch (error) {
@@ -109,6 +119,13 @@ export class RegistryHandler {
     if (exchange.out.headSent) exchange.out.finish()
     else exchange.fail({ status: 503, code: 'UNAVAILABLE', message })
   }
+}
+
+const tooBusy: OciFailure = {
+  status: 429,
+  code: 'TOOMANYREQUESTS',
+  message: 'this node gives bytes to as many peers as it may',
+  headers: { 'retry-after': '1' },
 }
 
 function refusedClient(reason: string): OciFailure {

@@ -34,6 +34,11 @@ export interface RegistryLimits extends HostRateLimits {
   readonly clientTimeoutMs: number
   /** Reads of the local store at once: libuv's thread pool is one for the process (DESIGN §1). */
   readonly maxReads: number
+  /** Memory for ranges of bodies whose turn has not come. */
+  readonly transferMemoryBytes: number
+  /** Peers that are given bytes at the same time; further ones are told to come back (429). */
+  readonly maxUploads: number
+  readonly maxUploadsPerPeer: number
   /** Connections to all peers. */
   readonly maxPeerConnections: number
   /** Requests that one connection may have waiting. */
@@ -53,6 +58,9 @@ export const defaultRegistryLimits: RegistryLimits = {
   clientTimeoutMs: 300_000,
   maxReads: 3,
   maxPeerConnections: 256,
+  transferMemoryBytes: 48 * 2 ** 20,
+  maxUploads: 128,
+  maxUploadsPerPeer: 128,
   maxPipelined: 16,
 }
 

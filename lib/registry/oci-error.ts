@@ -12,6 +12,7 @@ export type OciErrorCode =
   | 'PAGINATION_NUMBER_INVALID'
   | 'RANGE_INVALID'
   | 'UNAVAILABLE'
+  | 'TOOMANYREQUESTS'
 
 /** An answer that is an error: `message` is what a user of containerd reads. */
 export interface OciFailure {

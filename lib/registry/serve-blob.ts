@@ -1,5 +1,6 @@
 import { type ByteRange, contentRange, parseRangeHeader, rangeLength } from '../core/byte-range.ts'
 import type { Digest } from '../core/digest.ts'
+import type { Candidate } from '../core/lookup.ts'
 import { mediaTypes } from '../core/media-types.ts'
 import { type WantedBytes, wholeBody } from '../selection/wanted-bytes.ts'
 import { applicableRange, isUnchanged, wantedBytes } from './conditional.ts'
@@ -151,6 +152,7 @@ async function sendFromPeers(
       path: peerPath('blobs', name, found),
       wanted,
       candidates: found.candidates,
+      lookAgain: () => lookAgain(services, name, found),
       maxSizeBytes: Number.MAX_SAFE_INTEGER,
       begunSizeBytes,
       signal: out.signal,
@@ -168,6 +170,17 @@ async function sendFromPeers(
     finishBody(exchange)
   } else if (result.outcome === 'unsatisfiable') unsatisfiable(exchange, result.sizeBytes)
   else exchange.fail(nobodyGaveIt(found, result.attempts, 'BLOB_UNKNOWN'))
+}
+
+/** The holders as they are now: some may have got the blob a moment ago. */
+async function lookAgain(
+  { control }: RegistryServices,
+  repository: string,
+  { registry, digest }: Found,
+): Promise<readonly Candidate[]> {
+  const target = { kind: 'digest', repository, digest } as const
+  const answer = await control.lookup({ registry, target, fromPeer: false, fresh: true })
+  return answer.found ? answer.candidates : []
 }
 
 function beginBody(

@@ -21,7 +21,7 @@ export interface RegistryHostOptions {
   readonly credentials: Credentials
   readonly source: BlobSource
   readonly control: RegistryControl
-  /** Bounds of the whole node; `maxConnections`, `maxPeerConnections` and `maxReads` are shared out to the workers. */
+  /** Bounds of the whole node; connections, reads, uploads and memory are shared out to the workers. */
   readonly limits?: Partial<RegistryLimits>
   /** How long transfers in flight may go on after `stop`. */
   readonly graceMs: number
@@ -153,6 +153,9 @@ function shareOut(limits: RegistryLimits, workers: number): RegistryLimits {
     ...limits,
     maxConnections: share(limits.maxConnections),
     maxPeerConnections: share(limits.maxPeerConnections),
+    transferMemoryBytes: share(limits.transferMemoryBytes),
+    maxUploads: share(limits.maxUploads),
+    maxUploadsPerPeer: share(limits.maxUploadsPerPeer),
     maxReads: share(Math.min(limits.maxReads, poolSize - 1)),
   }
 }
