@@ -5,6 +5,7 @@ import type { ReadyView, StatusView } from '../core/ops-view.ts'
 import { formatEndpoint, type Member } from '../core/peer.ts'
 import type { Clock } from '../core/ports.ts'
 import type { SettingsFile } from './config/settings-file.ts'
+import type { ImagesFolder } from './import/images-folder.ts'
 import type { Sharing } from './sharing.ts'
 import { version } from './version.ts'
 
@@ -15,6 +16,7 @@ export interface StatusSources {
   readonly credentials: Credentials
   readonly clock: Clock
   readonly startedMs: number
+  readonly imports: ImagesFolder
   readonly settings: SettingsFile
   readonly sharing: () => Sharing | undefined
   /** Why sharing could not begin or end, in one line. */
@@ -51,6 +53,7 @@ export function statusView(sources: StatusSources): StatusView {
       name,
       notAfter: new Date(notAfterMs).toISOString(),
     })),
+    imports: sources.imports.view(),
     problems: problemsOf(sources, certificates),
   }
 }
@@ -111,6 +114,9 @@ function problemsOf(
   }
   add(settings.problem())
   add(sources.sharingProblem())
+  const imports = sources.imports.view()
+  if (imports.problem !== undefined) add(`the images folder ${imports.folder}: ${imports.problem}`)
+  for (const { problem } of imports.files) add(problem)
   for (const { name, notAfterMs } of certificates) {
     const leftMs = notAfterMs - clock.wallMs()
     if (leftMs < 0) add(`the ${name} certificate has expired`)

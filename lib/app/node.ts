@@ -7,6 +7,7 @@ import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
 import { createSettingsFile } from './config/settings-file.ts'
 import { lockDataDir } from './data-dir.ts'
+import { createImagesFolder } from './import/images-folder.ts'
 import { readyView, statusView } from './node-status.ts'
 import { imageViews, peerViews, whereView } from './node-view.ts'
 import { createSharing, type Sharing } from './sharing.ts'
@@ -84,7 +85,9 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
       })
     }
 
+    const imports = createImagesFolder({ config, clock, log, metrics })
     const sources = {
+      imports,
       config,
       credentials,
       clock,
@@ -126,6 +129,8 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
       await sharing?.stop()
     })
     settings.subscribe(followSoon)
+    await imports.start()
+    closers.push(() => imports.stop())
     log.info({ name: config.node.name, peerId: credentials.current().peerId }, 'node started')
 
     let stopped: Promise<void> | undefined

@@ -31,6 +31,17 @@ export async function* tarEntries(file: ArchiveFile): AsyncGenerator<TarEntry> {
   pipeline(Readable.from(noted(unpackArchive(file), failure), { highWaterMark: 1 }), tar, () => {})
   let next = 0
   let count = 0
+  const explain = (error: unknown): unknown => {
+    const cause = failure.error ?? error
+    if (cause instanceof StarlingError || failure.error !== undefined) return cause
+    const why = /unexpected end/i.test(String(error)) ? 'it is truncated' : 'an entry is malformed'
+    return invalidArchive(
+      file.path,
+      `the tar cannot be read: ${why}, ${why === 'it is truncated' ? 'before' : 'at'} byte ${next}`,
+      undefined,
+      error,
+    )
+  }
   try {
     for await (const source of tar) {
       const { header } = source
@@ -50,7 +61,7 @@ export async function* tarEntries(file: ArchiveFile): AsyncGenerator<TarEntry> {
       if (problem !== undefined) refuse(problem)
       const name = entryName(header.name)
       if (header.type === 'file' || header.type === 'contiguous-file') {
-        yield { type: 'file', name, sizeBytes, offset, bytes: source }
+        yield { type: 'file', name, sizeBytes, offset, bytes: explained(source, explain) }
         continue
       }
       source.resume()
@@ -66,10 +77,19 @@ export async function* tarEntries(file: ArchiveFile): AsyncGenerator<TarEntry> {
       } else if (header.type !== 'directory') refuse(`it is ${kindOf(header.type)}`)
     }
   } catch (error) {
-    const cause = failure.error ?? error
-    if (cause instanceof StarlingError || failure.error !== undefined) throw cause
-    const why = /unexpected end/i.test(String(error)) ? 'it is truncated' : 'an entry is malformed'
-    throw invalidArchive(file.path, `the tar cannot be read: ${why}, after byte ${next}`, undefined, error)
+    throw explain(error)
+  }
+}
+
+/** The bytes of an entry; what goes wrong with the archive meanwhile is told as for the archive. */
+async function* explained(
+  bytes: AsyncIterable<Uint8Array>,
+  explain: (error: unknown) => unknown,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* bytes
+  } catch (error) {
+    throw explain(error)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import type { StatusView } from '../core/ops-view.ts'
+import type { ImportView, StatusView } from '../core/ops-view.ts'
+import { formatSize } from '../core/units.ts'
 import { type CliContext, examples } from './context.ts'
 import { addNodeOptions, findNode, type NodeOptions } from './find-node.ts'
 import { formatAge, formatFacts, formatTable, type OutputFormat, outputOption, print } from './output.ts'
@@ -44,6 +45,7 @@ function statusText(status: StatusView): string {
         : 'not listening',
     ],
     ['store', storeText.join(', ')],
+    ['images folder', importsText(status.imports)],
     ['members', `${memberText}; ${status.connections} connected`],
     ['certificates', status.certificates.map(({ name, notAfter }) => `${name} until ${notAfter}`)],
     ['problems', status.problems.length > 0 ? status.problems : 'none'],
@@ -60,4 +62,17 @@ function statusText(status: StatusView): string {
   ])
   const header = ['registry', 'nodes', 'digests here', 'tags here', 'digests', 'tags', 'disputed']
   return `${facts}\n${formatTable(header, rows)}`
+}
+
+function importsText(imports: ImportView | undefined): readonly string[] {
+  if (imports === undefined) return ['not followed']
+  const good = imports.files.filter((file) => file.problem === undefined)
+  const images = good.reduce((sum, file) => sum + file.images.length, 0)
+  const broken = imports.files.length - good.length
+  const rest = broken > 0 ? `, ${broken} files cannot be used` : ''
+  const summary = `${imports.folder}: ${images} images of ${good.length} files${rest}`
+  if (imports.current === undefined) return [summary]
+  const { file, readBytes, totalBytes, bytesPerSecond } = imports.current
+  const progress = `${formatSize(readBytes)} of ${formatSize(totalBytes)}, ${formatSize(bytesPerSecond)}/s`
+  return [summary, `importing ${file}: ${progress}`]
 }

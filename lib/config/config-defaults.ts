@@ -23,6 +23,7 @@ export const configDefaults = {
     psk: 'psk',
     identity: 'identity.key',
   },
+  images: { dir: 'images', platform: 'all' },
   opsSocket: '/run/starling/ops.sock',
   logLevel: 'info',
   shutdownGrace: '10s',

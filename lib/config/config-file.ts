@@ -91,6 +91,12 @@ function normalise(document: ConfigDocument, folder: string, hostname: string): 
       listen: ops.listen === undefined ? undefined : endpoints(ops.listen)[0],
     },
     log: { level: document.log?.level ?? defaults.logLevel },
+    images: {
+      dir: resolve(
+        document.images?.dir ?? posix.join(document.dataDir ?? defaults.dataDir, defaults.images.dir),
+      ),
+      platform: document.images?.platform ?? defaults.images.platform,
+    },
     shutdownGraceMs: milliseconds(document.shutdownGrace ?? defaults.shutdownGrace),
     certsDir: resolve(document.certsDir ?? defaults.certsDir),
     excludeReferences: [...(document.excludeReferences ?? defaults.excludeReferences)],

@@ -33,6 +33,7 @@ export interface ConfigDocument {
   readonly trust?: { readonly dir?: string } & Partial<TrustFiles>
   readonly ops?: { readonly socket?: string; readonly listen?: string }
   readonly log?: { readonly level?: 'debug' | 'info' | 'warn' | 'error' }
+  readonly images?: { readonly dir?: string; readonly platform?: string }
   readonly shutdownGrace?: string
   readonly certsDir?: string
   readonly excludeReferences?: readonly string[]
@@ -206,6 +207,16 @@ export const configJsonSchema: Schema = {
         description: 'What is logged',
         default: defaults.logLevel,
         examples: ['info'],
+      },
+    }),
+    images: section('Archives of images that are put into the store, pinned', {
+      dir: path('Folder of the archives; default: images in dataDir', '/var/lib/starling/images'),
+      platform: {
+        type: 'string',
+        pattern: '^(?:all|[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9]+)?)$',
+        description: 'What is kept of images of several platforms',
+        default: defaults.images.platform,
+        examples: ['linux/amd64'],
       },
     }),
     shutdownGrace: duration('What transfers in flight get at the end', defaults.shutdownGrace, '0s', '1h'),

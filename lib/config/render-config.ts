@@ -42,6 +42,7 @@ export function renderConfig(config: NodeConfig): ConfigDocument {
       ...(ops.listen === undefined ? {} : { listen: formatEndpoint(ops.listen) }),
     },
     log: { level: config.log.level },
+    images: { ...config.images },
     shutdownGrace: formatDuration(config.shutdownGraceMs),
     certsDir: config.certsDir,
     excludeReferences: [...config.excludeReferences],

@@ -54,6 +54,8 @@ export interface NodeConfig {
   readonly trust: TrustFiles
   readonly ops: { readonly socket: string; readonly listen: Endpoint | undefined }
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
+  /** Folder of archives that are imported, and what is kept of images of several platforms: `all` or `linux/amd64`. */
+  readonly images: { readonly dir: string; readonly platform: string }
   readonly shutdownGraceMs: number
   /** Folder of containerd's `hosts.toml` files, for `starling configure`. */
   readonly certsDir: string

@@ -3,6 +3,26 @@ import type { StoreStatus } from './content-store.ts'
 
 /** The JSON of the ops API, version 1. Times are ISO 8601 in UTC, sizes bytes, durations milliseconds. */
 
+/** The images folder, and what came of its files. */
+export interface ImportView {
+  readonly folder: string
+  /** Why it can't be worked on now, in one line. */
+  readonly problem: string | undefined
+  readonly current:
+    | {
+        readonly file: string
+        readonly readBytes: number
+        readonly totalBytes: number
+        readonly bytesPerSecond: number
+      }
+    | undefined
+  readonly files: readonly {
+    readonly file: string
+    readonly images: readonly string[]
+    readonly problem: string | undefined
+  }[]
+}
+
 export interface StatusView {
   readonly name: string
   readonly peerId: string
@@ -21,6 +41,7 @@ export interface StatusView {
   readonly connections: number
   readonly registries: readonly RegistrySummary[]
   readonly certificates: readonly { readonly name: string; readonly notAfter: string }[]
+  readonly imports?: ImportView
   /** What an operator should look at, each in one line; empty when all is well. */
   readonly problems: readonly string[]
 }

@@ -58,6 +58,7 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_disputed_tags_answered_total: counter(
     'Requests for a tag on which nodes disagree that were answered by majority',
   ),
+  starling_imports_total: counter('Archives of the images folder', 'outcome'),
   starling_reload_failures_total: counter('Changes of a file that could not be used'),
 
   starling_store_images: gauge('Images in the store'),

@@ -1,0 +1,195 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { compressionOfName } from '../../archive/unpack.ts'
+import type { NodeConfig } from '../../core/config.ts'
+import { describeError, StarlingError, systemErrorCode } from '../../core/errors.ts'
+import { unpinned } from '../../core/image-labels.ts'
+import type { ImportView } from '../../core/ops-view.ts'
+import type { Clock, Logger, Metrics, Service } from '../../core/ports.ts'
+import { parsePlatform } from './import-file.ts'
+import { importDir, lockImports } from './lock.ts'
+import { type FolderFile, planFolder, unaccounted } from './plan.ts'
+import { runJob } from './run-job.ts'
+import { type FileRecord, readState, writeState } from './state-file.ts'
+import { openWriter } from './writer.ts'
+
+export interface ImagesFolderOptions {
+  readonly config: NodeConfig
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+export interface ImagesFolder extends Service {
+  view(): ImportView
+}
+
+const pollIntervalMs = 1000
+const retryMs = 10_000
+
+/**
+ * Follows the images folder: what is put there is imported and pinned, what is taken away loses its pin, and what was
+ * done is remembered over restarts.
+ */
+export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
+  const { config, clock, metrics } = options
+  const { dir } = config.images
+  const log = options.log.child({ part: 'import' })
+  const stateFile = join(importDir(config.dataDir), 'state.json')
+  const stopping = new AbortController()
+  const state = new Map<string, FileRecord>()
+  let current: ImportView['current']
+  let problem: string | undefined
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void> = Promise.resolve()
+
+  async function look(): Promise<void> {
+    const plan = planFolder(await listFolder(dir), state, clock.wallMs())
+    if (plan.due.length === 0 && plan.gone.length === 0) return
+    const lock = await lockImports(config.dataDir, {
+      signal: stopping.signal,
+      onWait: () => log.info({}, 'another process imports; waiting for it'),
+    })
+    try {
+      for (const file of plan.due) await importOne(file)
+      if (plan.gone.length > 0) await letGo(plan.gone)
+    } finally {
+      await lock.release()
+    }
+  }
+
+  async function importOne(file: FolderFile): Promise<void> {
+    const path = join(dir, file.name)
+    const startedMs = clock.monotonicMs()
+    const { store, images } = config
+    const known = { sizeBytes: file.sizeBytes, mtimeMs: file.mtimeMs }
+    current = { file: file.name, readBytes: 0, totalBytes: file.sizeBytes, bytesPerSecond: 0 }
+    const before = state.get(file.name)
+    try {
+      const job = { path, store, platform: parsePlatform(images.platform) ?? 'all' }
+      const archive = await runJob(
+        job,
+        (readBytes, totalBytes) => {
+          const seconds = Math.max(0.001, (clock.monotonicMs() - startedMs) / 1000)
+          current = {
+            file: file.name,
+            readBytes,
+            totalBytes,
+            bytesPerSecond: Math.round(readBytes / seconds),
+          }
+        },
+        stopping.signal,
+      )
+      const names = archive.images.map((image) => image.name)
+      await remember(file.name, {
+        ...known,
+        sha256: archive.sha256,
+        images: archive.images,
+        problem: undefined,
+      })
+      metrics.count('starling_imports_total', { outcome: 'imported' })
+      const durationMs = Math.round(clock.monotonicMs() - startedMs)
+      log.info({ file: path, images: names, unnamed: archive.unnamed, durationMs }, 'images were imported')
+    } catch (error) {
+      const isBroken = error instanceof StarlingError && error.code === 'ARCHIVE_INVALID'
+      if (!isBroken || stopping.signal.aborted) throw error
+      const why = describeError(error)
+      await remember(file.name, { ...known, sha256: undefined, images: [], problem: why })
+      metrics.count('starling_imports_total', { outcome: 'refused' })
+      log.error({ file: path, problem: why }, 'an archive cannot be used; it is tried again when it changes')
+    } finally {
+      current = undefined
+    }
+    if (before !== undefined) await unpin([before])
+  }
+
+  async function letGo(names: readonly string[]): Promise<void> {
+    const records = names.flatMap((name) => state.get(name) ?? [])
+    const before = new Map(state)
+    for (const name of names) state.delete(name)
+    try {
+      await unpin(records)
+      await writeState(stateFile, state)
+    } catch (error) {
+      for (const [name, record] of before) state.set(name, record)
+      throw error
+    }
+    log.info({ files: names }, 'files were taken away; their images stay and are no longer pinned')
+  }
+
+  async function unpin(records: readonly FileRecord[]): Promise<void> {
+    const names = unaccounted(records, state)
+    if (names.length === 0) return
+    const writer = await openWriter(config.store)
+    try {
+      for (const name of names) await writer.labelImage(name, unpinned)
+    } finally {
+      await writer.close()
+    }
+  }
+
+  async function remember(name: string, record: FileRecord): Promise<void> {
+    state.set(name, record)
+    await writeState(stateFile, state)
+  }
+
+  /** One look after the other; what fails for the store's sake is tried again. */
+  function schedule(delayMs: number): void {
+    if (stopping.signal.aborted) return
+    timer = setTimeout(() => {
+      running = look().then(
+        () => {
+          problem = undefined
+          schedule(pollIntervalMs)
+        },
+        (error: unknown) => {
+          if (stopping.signal.aborted) return
+          const why = describeError(error)
+          if (why !== problem)
+            log.warn({ problem: why }, 'the images folder cannot be worked on; trying again')
+          problem = why
+          schedule(retryMs)
+        },
+      )
+    }, delayMs)
+  }
+
+  return {
+    async start() {
+      const { state: remembered, damaged } = await readState(stateFile)
+      for (const [name, record] of remembered) state.set(name, record)
+      if (damaged) log.warn({ file: stateFile }, 'what was imported is not known any more; it is done again')
+      schedule(0)
+    },
+    async stop() {
+      stopping.abort()
+      clearTimeout(timer)
+      await running
+    },
+    view: () => ({
+      folder: dir,
+      problem,
+      current,
+      files: [...state].map(([file, record]) => ({
+        file,
+        images: record.images.map((image) => image.name),
+        problem: record.problem,
+      })),
+    }),
+  }
+}
+
+/** The archives of the folder; a folder that is not there holds none. */
+async function listFolder(dir: string): Promise<FolderFile[]> {
+  const names = await readdir(dir).catch((error: unknown) => {
+    if (systemErrorCode(error) === 'ENOENT') return []
+    throw error
+  })
+  const files: FolderFile[] = []
+  for (const name of names) {
+    if (name.startsWith('.') || compressionOfName(name) === undefined) continue
+    const stats = await stat(join(dir, name)).catch(() => undefined)
+    if (stats?.isFile() === true) files.push({ name, sizeBytes: stats.size, mtimeMs: stats.mtimeMs })
+  }
+  return files
+}

@@ -1,0 +1,58 @@
+import type { FileRecord, FolderState } from './state-file.ts'
+
+/** A file of the folder as it is now. */
+export interface FolderFile {
+  readonly name: string
+  readonly sizeBytes: number
+  readonly mtimeMs: number
+}
+
+export interface FolderPlan {
+  /** New or changed, in order of name. */
+  readonly due: readonly FolderFile[]
+  /** Changed a moment ago: somebody may still be writing. */
+  readonly unsettled: boolean
+  /** Remembered and no longer there. */
+  readonly gone: readonly string[]
+}
+
+const settleMs = 1000
+
+/** What is to be done so that what is remembered agrees with what is there. */
+export function planFolder(files: readonly FolderFile[], state: FolderState, nowMs: number): FolderPlan {
+  const due: FolderFile[] = []
+  let unsettled = false
+  for (const file of files) {
+    const known = state.get(file.name)
+    if (known?.sizeBytes === file.sizeBytes && known.mtimeMs === file.mtimeMs) continue
+    const ageMs = nowMs - file.mtimeMs
+    // A time in the future says nothing.
+    if (ageMs >= 0 && ageMs < settleMs) unsettled = true
+    else due.push(file)
+  }
+  const names = new Set(files.map((file) => file.name))
+  return {
+    due: due.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    unsettled,
+    gone: [...state.keys()].filter((name) => !names.has(name)),
+  }
+}
+
+/** Names and digests of images that no record but the given ones accounts for. */
+export function unaccounted(records: readonly FileRecord[], state: FolderState): string[] {
+  const kept = new Set([...state.values()].flatMap((record) => record.images.map(imageId)))
+  const names = records.flatMap((record) => record.images.filter((image) => !kept.has(imageId(image))))
+  return [...new Set(names.flatMap(namesOf))]
+}
+
+function imageId(image: FileRecord['images'][number]): string {
+  return `${image.name} ${image.digest}`
+}
+
+function namesOf({ name, digest }: FileRecord['images'][number]): string[] {
+  const at = name.lastIndexOf('@')
+  const path = at === -1 ? name : name.slice(0, at)
+  const colon = path.lastIndexOf(':')
+  const repository = colon > path.lastIndexOf('/') ? path.slice(0, colon) : path
+  return [name, `${repository}@${digest}`]
+}

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { planFolder, unaccounted } from '../../../lib/app/import/plan.ts'
+import type { FileRecord } from '../../../lib/app/import/state-file.ts'
+import type { Digest } from '../../../lib/core/digest.ts'
+
+const digest = `sha256:${'ab'.repeat(32)}` as Digest
+
+function record(changes: Partial<FileRecord> = {}): FileRecord {
+  return { sizeBytes: 10, mtimeMs: 5000, sha256: 'x', images: [], problem: undefined, ...changes }
+}
+
+describe('the plan of the images folder', () => {
+  const file = { name: 'a.tar', sizeBytes: 10, mtimeMs: 5000 }
+
+  it('a file that is as it was needs nothing, also one that is broken', () => {
+    for (const known of [record(), record({ problem: 'broken' })]) {
+      const plan = planFolder([file], new Map([['a.tar', known]]), 100_000)
+      assert.deepEqual(plan, { due: [], unsettled: false, gone: [] })
+    }
+  })
+
+  it('a file that is new or has changed is due, once nobody has written to it for a second', () => {
+    for (const state of [new Map(), new Map([['a.tar', record({ sizeBytes: 9 })]])]) {
+      assert.deepEqual(planFolder([file], state, 5900), { due: [], unsettled: true, gone: [] })
+      assert.deepEqual(planFolder([file], state, 6000).due, [file])
+      assert.deepEqual(planFolder([file], state, 1000).due, [file], 'a time in the future')
+    }
+  })
+
+  it('a file that is gone gives back the names that no other file accounts for', () => {
+    const mine = { name: 'r.test:5000/a:1', digest }
+    const shared = { name: 'r.test/b:1', digest }
+    const gone = record({ images: [mine, shared] })
+    const state = new Map([['b.tar', record({ images: [shared] })]])
+    assert.deepEqual(planFolder([], new Map([['a.tar', gone]]), 0).gone, ['a.tar'])
+    assert.deepEqual(unaccounted([gone], state), ['r.test:5000/a:1', `r.test:5000/a@${digest}`])
+  })
+})
