@@ -125,6 +125,9 @@ function problemsOf(
   }
   if (sharing === undefined) return problems
   add(sharing.store.status().problem)
+  for (const digest of sharing.integrity.withheld()) {
+    add(`${digest} is damaged on this node and not offered: remove it and pull it again`)
+  }
   if (config.p2p.udp && !sharing.udp.available()) add('UDP is not available: members are probed over TCP')
   if (config.bootstrap.length > 0 && !sharing.membership.hasCompany()) {
     add('no other node answers: look at the bootstrap list, firewalls (5001 UDP and TCP) and the PSK')

@@ -15,6 +15,7 @@ import { CandidateOrder } from '../selection/candidate-order.ts'
 import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
 import { advertisedEndpoints, resolveBootstrap } from './addresses.ts'
 import { createCatalogService } from './catalog/service.ts'
+import { createIntegrityService, type IntegrityService, mapsPathOf } from './integrity/service.ts'
 import { createMembershipService, type RunningMembership } from './membership/service.ts'
 import { createRegistryControl } from './registry/control.ts'
 import { createRegistryHost, type RegistryHost } from './registry/host.ts'
@@ -45,6 +46,7 @@ export interface Sharing extends Service {
   readonly catalog: CatalogService
   readonly store: ContentStore
   readonly registry: RegistryHost
+  readonly integrity: IntegrityService
   /** Has the store told what it holds? */
   hasInventory(): boolean
 }
@@ -126,6 +128,15 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     dataDir: config.dataDir,
     mirrors: settings.current().mirrors,
   })
+  const integrity = createIntegrityService({
+    dataDir: config.dataDir,
+    source: () => store.source(),
+    tell: (change) => catalog.applyStoreChange(change),
+    recheckMs: Math.min(30_000, config.auditIntervalMs),
+    clock,
+    log: log.child({ part: 'integrity' }),
+    metrics,
+  })
   const control = createRegistryControl({
     catalog,
     membership,
@@ -137,6 +148,8 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     log: log.child({ part: 'registry' }),
     metrics,
     onMissing: () => audit(),
+    onDamaged: (digest) => integrity.damaged(digest),
+    onUnmapped: (digest) => integrity.hurry(digest),
   })
   const registry = createRegistryHost({
     listen: config.registry.listen,
@@ -144,6 +157,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     credentials,
     source: store.source(),
     control,
+    mapsPath: mapsPathOf(config.dataDir),
     limits: {
       stallTimeoutMs: config.registry.stallTimeoutMs,
       maxConnections: config.registry.maxConnections,
@@ -184,7 +198,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
   }
 
   async function onStoreChange(change: StoreChange): Promise<void> {
-    await catalog.applyStoreChange(change)
+    await catalog.applyStoreChange(integrity.admit(change))
     if (change.type !== 'snapshot') return
     hasInventory = true
     const now = store.source()
@@ -203,7 +217,16 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
   }
 
   const storeService: Service = { start: () => store.start(onStoreChange), stop: () => store.stop() }
-  const services: readonly Service[] = [attestations, registry, host, udp, membership, catalog, storeService]
+  const services: readonly Service[] = [
+    attestations,
+    registry,
+    host,
+    udp,
+    membership,
+    catalog,
+    integrity,
+    storeService,
+  ]
 
   const sharing: Sharing = {
     host,
@@ -212,6 +235,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     catalog,
     store,
     registry,
+    integrity,
     hasInventory: () => hasInventory,
     async start() {
       try {

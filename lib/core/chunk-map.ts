@@ -111,8 +111,8 @@ export class ChunkMapMaker {
     return {
       digest: this.#digest,
       sizeBytes: this.#sizeBytes,
-      pieces: Buffer.concat(this.#pieces),
-      prefixes: Buffer.concat(this.#prefixes),
+      pieces: new Uint8Array(Buffer.concat(this.#pieces)),
+      prefixes: new Uint8Array(Buffer.concat(this.#prefixes)),
     }
   }
 

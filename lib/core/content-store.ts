@@ -46,6 +46,8 @@ export interface StoreStatus {
 /** A blob that is open; it stays readable when the store deletes it meanwhile. */
 export interface BlobHandle {
   readonly sizeBytes: number
+  /** Changes whenever the file is written; undefined where the store can't tell, and content never changes. */
+  readonly stamp?: string
   /** Reads up to `target.length` bytes at `offset`; returns how many, 0 only at the end. */
   read(target: Uint8Array, offset: number): Promise<number>
   close(): Promise<void>

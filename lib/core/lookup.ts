@@ -138,4 +138,8 @@ export interface RegistryControl {
   requested(report: RequestReport): void
   /** A blob that should be here could not be opened: the store must be audited. */
   missing(digest: Digest): void
+  /** The bytes of a blob of this node are not those of its digest: it must not be offered. */
+  damaged?(digest: Digest): void
+  /** A blob of this node should be hashed soon: it has no chunk map, or a peer doubts it. */
+  unmapped?(digest: Digest): void
 }

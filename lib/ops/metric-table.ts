@@ -87,6 +87,12 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   ),
   starling_transfers_total: counter('Attempts to get bytes from a peer', 'outcome'),
   starling_transfer_bytes_total: counter('Bytes received from peers'),
+  starling_integrity_served_total: counter('Answers from local content, by how they were checked', 'check'),
+  starling_integrity_hashed_total: counter('Blobs hashed in the background', 'kind', 'outcome'),
+  starling_integrity_hashed_bytes_total: counter('Bytes hashed in the background', 'kind'),
+  starling_integrity_damaged_total: counter('Blobs of this node that turned out to be damaged'),
+  starling_integrity_withheld_blobs: gauge('Damaged blobs that are not offered'),
+  starling_integrity_round_started_seconds: gauge('When the last round over all blobs began, since 1970'),
   starling_registry_connections_dropped_total: counter('Connections refused by registry.maxConnections'),
   starling_registry_connections_refused_total: counter(
     'Connections that came too fast from a host, or from strangers together',

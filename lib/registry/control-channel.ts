@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { Digest } from '../core/digest.ts'
 import { describeError, StarlingError } from '../core/errors.ts'
 import type {
   ListAnswer,
@@ -18,6 +19,8 @@ type Notice =
   | { readonly tell: 'transferStarted'; readonly value: Parameters<Started>[0] }
   | { readonly tell: 'transferred'; readonly value: Parameters<RegistryControl['transferred']>[0] }
   | { readonly tell: 'missing'; readonly value: Parameters<RegistryControl['missing']>[0] }
+  | { readonly tell: 'damaged'; readonly value: Digest }
+  | { readonly tell: 'unmapped'; readonly value: Digest }
   | { readonly tell: 'requested'; readonly value: RequestReport; readonly dropped: number }
 
 type Started = NonNullable<RegistryControl['transferStarted']>
@@ -98,6 +101,8 @@ export function createControlClient(port: MessagePort, options: ControlClientOpt
     transferStarted: (value) => tell({ tell: 'transferStarted', value }),
     transferred: (value) => tell({ tell: 'transferred', value }),
     missing: (value) => tell({ tell: 'missing', value }),
+    damaged: (value) => tell({ tell: 'damaged', value }),
+    unmapped: (value) => tell({ tell: 'unmapped', value }),
     requested(value) {
       if (unread >= maxUnreadReports) {
         dropped++
@@ -157,6 +162,8 @@ export function serveControl(
       countRunning(message.value.peerId, -1)
       control.transferred(message.value)
     } else if (message.tell === 'missing') control.missing(message.value)
+    else if (message.tell === 'damaged') control.damaged?.(message.value)
+    else if (message.tell === 'unmapped') control.unmapped?.(message.value)
     else {
       if (message.dropped > 0) onDropped(message.dropped)
       control.requested(message.value)

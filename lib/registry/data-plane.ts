@@ -4,6 +4,9 @@ import type { Endpoint } from '../core/peer.ts'
 import type { Clock, Logger, Metrics } from '../core/ports.ts'
 import { UploadSlots } from '../selection/upload-slots.ts'
 import { BufferPool } from './buffer-pool.ts'
+import { LocalIntegrity } from './chunk-maps/local-integrity.ts'
+import { blockSizeBytes } from './chunk-maps/local-map.ts'
+import { MapFolder } from './chunk-maps/map-folder.ts'
 import type { RegistryServices } from './exchange.ts'
 import { RegistryHandler } from './handler.ts'
 import { LocalStore } from './local-store.ts'
@@ -16,6 +19,8 @@ import { VerifiedCache } from './verified-cache.ts'
 export interface DataPlaneOptions {
   readonly credentials: RegistryCredentials
   readonly limits: RegistryLimits
+  /** Folder of the chunk maps; undefined where local content is not checked as it leaves. */
+  readonly mapsPath?: string | undefined
   readonly reader: BlobReader
   readonly control: RegistryControl
   readonly clock: Clock
@@ -23,7 +28,6 @@ export interface DataPlaneOptions {
   readonly metrics: Metrics
 }
 
-const bufferSizeBytes = 256 * 2 ** 10
 const maxIdleBuffers = 8
 /** After transfers were cut short their connections get this long to end cleanly. */
 const cutShortMs = 2000
@@ -37,12 +41,24 @@ export class DataPlane {
   constructor(options: DataPlaneOptions) {
     const { credentials, limits, reader, control, clock, log, metrics } = options
     const peers = new PeerClient(credentials, limits, clock)
+    const store = new LocalStore(reader, limits)
+    const integrity =
+      options.mapsPath === undefined
+        ? undefined
+        : new LocalIntegrity({
+            store,
+            folder: new MapFolder(options.mapsPath),
+            metrics,
+            onDamaged: (digest) => control.damaged?.(digest),
+            onUnmapped: (digest) => control.unmapped?.(digest),
+          })
     this.#services = {
       control,
-      store: new LocalStore(reader, limits),
+      store,
+      integrity,
       peers,
       cache: new VerifiedCache(),
-      pool: new BufferPool(bufferSizeBytes, maxIdleBuffers),
+      pool: new BufferPool(blockSizeBytes, maxIdleBuffers),
       budget: new TransferBudget(limits.transferMemoryBytes),
       uploads: new UploadSlots({ total: limits.maxUploads, perPeer: limits.maxUploadsPerPeer }),
       limits,

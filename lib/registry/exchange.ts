@@ -3,6 +3,7 @@ import type { Digest } from '../core/digest.ts'
 import type { LookupAnswer, LookupTarget, RegistryControl, RequestSource } from '../core/lookup.ts'
 import type { UploadSlots } from '../selection/upload-slots.ts'
 import type { BufferPool } from './buffer-pool.ts'
+import type { LocalIntegrity } from './chunk-maps/local-integrity.ts'
 import type { ClientResponse } from './client-response.ts'
 import { etagOf } from './conditional.ts'
 import type { LocalStore } from './local-store.ts'
@@ -17,6 +18,8 @@ import type { VerifiedCache } from './verified-cache.ts'
 export interface RegistryServices {
   readonly control: RegistryControl
   readonly store: LocalStore
+  /** Undefined where local content is not checked as it leaves. */
+  readonly integrity: LocalIntegrity | undefined
   readonly peers: PeerClient
   readonly cache: VerifiedCache
   readonly pool: BufferPool

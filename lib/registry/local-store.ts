@@ -64,6 +64,11 @@ export class LocalStore {
     }
   }
 
+  /** Other work on files, within the same bounds. @throws StarlingError STORE_UNAVAILABLE */
+  run<T>(work: () => Promise<T>): Promise<T> {
+    return this.#bounded(this.#gate.run(work))
+  }
+
   #retire(use: ReaderUse): void {
     use.retired = true
     if (use.users === 0) void use.reader.close().catch(() => {})
@@ -102,12 +107,15 @@ export class LocalStore {
 /** A blob of the local store that is open. */
 export class LocalBlob {
   readonly sizeBytes: number
+  /** `BlobHandle.stamp`; empty where the store has none. */
+  readonly stamp: string
   readonly #handle: BlobHandle
   readonly #hooks: { read: BlobHandle['read']; onClose: () => void }
   #closed = false
 
   constructor(handle: BlobHandle, hooks: { read: BlobHandle['read']; onClose: () => void }) {
     this.sizeBytes = handle.sizeBytes
+    this.stamp = handle.stamp ?? ''
     this.#handle = handle
     this.#hooks = hooks
   }

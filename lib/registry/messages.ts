@@ -70,6 +70,8 @@ export interface RegistryWorkerData {
   readonly credentials: RegistryCredentials
   readonly source: BlobSource
   readonly limits: RegistryLimits
+  /** Folder of the chunk maps; undefined where nothing is checked on its way. */
+  readonly mapsPath: string | undefined
   readonly controlPort: MessagePort
 }
 

@@ -105,19 +105,21 @@ async function sendFromStore(
   const range: ByteRange = asked === 'whole' ? { start: 0, end: blob.sizeBytes - 1 } : asked
   exchange.source = 'local'
   exchange.reason = 'from the local store'
-  const reached = await sendLocalBlob({
+  const { reached, damaged } = await sendLocalBlob({
+    digest: found.digest,
     blob,
     range,
     out,
     pool: services.pool,
+    integrity: services.integrity,
     begin: () => beginBody(exchange, found.digest, blob.sizeBytes, range, asked !== 'whole'),
   })
   if (reached > range.end || out.signal.aborted) {
     finishBody(exchange)
     return
   }
-  services.control.missing(found.digest)
-  exchange.reason = `the local store gave ${reached - range.start} bytes, then nothing`
+  if (!damaged) services.control.missing(found.digest)
+  exchange.reason = `the local store gave ${reached - range.start} bytes, ${damaged ? 'then damaged ones' : 'then nothing'}`
   if (out.headSent) {
     const wanted: WantedBytes = { kind: 'span', start: reached, end: range.end }
     await sendFromPeers(exchange, services, name, found, wanted, blob.sizeBytes)

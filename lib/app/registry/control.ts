@@ -47,6 +47,8 @@ export interface RegistryControlOptions {
   readonly metrics: Metrics
   /** The store lost a blob that the catalog still offers. */
   readonly onMissing: (digest: Digest) => void
+  readonly onDamaged: (digest: Digest) => void
+  readonly onUnmapped: (digest: Digest) => void
 }
 
 const hints: Readonly<Record<TransferReport['outcome'], PeerHint | undefined>> = {
@@ -211,6 +213,8 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
       log.warn({ digest }, 'a blob that the catalog offers is gone from the store; listing the store anew')
       options.onMissing(digest)
     },
+    damaged: options.onDamaged,
+    unmapped: options.onUnmapped,
   }
 }
 

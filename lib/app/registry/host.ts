@@ -21,6 +21,8 @@ export interface RegistryHostOptions {
   readonly credentials: Credentials
   readonly source: BlobSource
   readonly control: RegistryControl
+  /** Folder of the chunk maps; undefined where local content is not checked as it leaves. */
+  readonly mapsPath?: string | undefined
   /** Bounds of the whole node; connections, reads, uploads and memory are shared out to the workers. */
   readonly limits?: Partial<RegistryLimits>
   /** How long transfers in flight may go on after `stop`. */
@@ -61,7 +63,7 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
   function startThread(index: number, delayMs = firstRestartMs): Promise<void> {
     const startedMs = performance.now()
     const thread = new RegistryThread(
-      { listen: bound, credentials: current, source, limits },
+      { listen: bound, credentials: current, source, limits, mapsPath: options.mapsPath },
       {
         control,
         log: log.child({ worker: index }),

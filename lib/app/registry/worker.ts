@@ -53,6 +53,7 @@ async function main(data: RegistryWorkerData): Promise<void> {
   const plane = new DataPlane({
     credentials: data.credentials,
     limits,
+    mapsPath: data.mapsPath,
     reader: await createReader(data.source),
     control,
     clock: systemClock,

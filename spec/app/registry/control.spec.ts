@@ -53,6 +53,8 @@ function setUp() {
     clock: systemClock,
     log,
     metrics,
+    onDamaged: () => {},
+    onUnmapped: () => {},
     onMissing: (digest) => void missing.push(digest),
   })
   return { control, membership, log, metrics, missing }
