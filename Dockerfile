@@ -34,5 +34,5 @@ USER 65532:65532
 EXPOSE 5001/tcp 5001/udp 6443/tcp
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
   CMD ["node", "-e", "require('node:http').get({socketPath:'/run/starling/ops.sock',path:'/healthz'},r=>process.exit(r.statusCode===200?0:1)).on('error',()=>process.exit(1))"]
-ENTRYPOINT ["node", "/opt/starling/bin/starling.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=2", "--heap-growing-percent=25", "/opt/starling/bin/starling.js"]
 CMD ["agent", "--config", "/etc/starling/config.yaml"]

@@ -13,7 +13,7 @@ export type RateRefusal = 'rate' | 'strangers'
 const windowMs = 1_000
 const maxHosts = 4_096
 /** So long somebody's proof counts for the host that he came from. */
-const knownForMs = 3_600_000
+const knownForMs = 86_400_000
 
 interface Window {
   sinceMs: number

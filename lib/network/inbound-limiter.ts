@@ -15,7 +15,7 @@ export const defaultInboundLimits: InboundLimits = {
   maxConnections: 512,
   maxPending: 512,
   maxPerHostPerSecond: 64,
-  maxStrangersPerSecond: 128,
+  maxStrangersPerSecond: 64,
 }
 
 /** Decides which inbound connections may try the gates at all (DESIGN §5). */

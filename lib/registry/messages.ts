@@ -48,7 +48,7 @@ export interface RegistryLimits extends HostRateLimits {
 export const defaultRegistryLimits: RegistryLimits = {
   maxConnections: 1024,
   maxPerHostPerSecond: 128,
-  maxStrangersPerSecond: 128,
+  maxStrangersPerSecond: 64,
   stallTimeoutMs: 2000,
   connectTimeoutMs: 1000,
   firstByteTimeoutMs: 2000,

@@ -139,9 +139,10 @@ export class RegistryServer {
   }
 
   #handshakeFailed(error: Error, socket: TLSSocket): void {
-    const reason = handshakeReason(error)
+    const reason = handshakeReason(error, socket)
     this.#options.metrics.count('starling_registry_handshakes_refused_total', { reason })
-    const fields = { remote: socket.remoteAddress, reason, error: error.message }
+    const detail = socket.authorizationError ? String(socket.authorizationError) : error.message
+    const fields = { remote: socket.remoteAddress, reason, error: detail }
     this.#logRefusal(fields, 'a client was refused by TLS')
   }
 
@@ -227,7 +228,9 @@ function secureContextOf(credentials: RegistryCredentials) {
   } as const
 }
 
-function handshakeReason(error: Error): string {
+function handshakeReason(error: Error, socket: TLSSocket): string {
+  // Node has verified it, and says of the end only that the connection broke.
+  if (socket.authorizationError) return 'certificate'
   const code = systemErrorCode(error) ?? ''
   if (code.includes('PEER_DID_NOT_RETURN_A_CERTIFICATE')) return 'no-certificate'
   if (code === 'ECONNRESET' || code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'broken-off'

@@ -80,6 +80,9 @@ test('a client with a certificate of another CA gets no byte', async () => {
   const options = { ca: node('server').serverCaPem, cert: cert as string, key: key as string }
   const { received } = await raw(server.endpoint, options, get(anyBlob()))
   assert.equal(received.length, 0)
+  await eventually(() =>
+    [...server.metrics.counts.keys()].some((key) => /refused.*[^-]\bcertificate/.test(key)),
+  )
 })
 
 test('a certificate for servers does not do as a client certificate, even of the client CA', async () => {

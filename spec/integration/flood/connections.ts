@@ -4,7 +4,7 @@ import { parseKeyring } from '../../../lib/trust/keyring.ts'
 import { makeDialerPreamble } from '../../../lib/trust/stream-preamble.ts'
 import type { FloodPlan, FrameKind } from './plan.ts'
 
-/** So many connections may be open at once in each direction; more are not made, which counts as not sent. */
+/** So many connections may be open at once; more are not made. */
 const maxOpen = 2_000
 const open = new Set<Socket>()
 let turn = 0
@@ -21,16 +21,17 @@ export function dial(plan: FloodPlan, port: number, localAddress: string): Socke
 }
 
 /** A connection from the next of the strangers' addresses that sends `bytes` and ends, or stays silent until it is cut off, `heldMs` at most. */
-function burst(plan: FloodPlan, port: number, bytes: Uint8Array, heldMs = 0): void {
+function burst(plan: FloodPlan, port: number, bytes: Uint8Array, heldMs = 0): boolean {
   turn += 1
   const socket = dial(plan, port, plan.sources[turn % plan.sources.length] ?? plan.insider)
-  if (socket === undefined) return
+  if (socket === undefined) return false
   if (heldMs === 0) {
     socket.end(bytes)
   } else {
     socket.write(bytes)
     setTimeout(() => socket.destroy(), heldMs).unref()
   }
+  return true
 }
 
 /** What strangers and holders of the PSK alone throw at the p2p port. */

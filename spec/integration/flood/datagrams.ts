@@ -12,7 +12,10 @@ export function datagramKinds(plan: FloodPlan): { kinds: readonly FrameKind[]; c
   const noise = randomBytes(65_507)
   const [psk] = parseKeyring(plan.psk, 'psk')
   const publicKey = Buffer.from(plan.memberKey, 'hex')
-  const send = (bytes: Uint8Array) => socket.send(bytes, plan.p2pPort, plan.host, () => {})
+  const send = (bytes: Uint8Array): boolean => {
+    socket.send(bytes, plan.p2pPort, plan.host, () => {})
+    return true
+  }
   const piece = (sizeBytes: number) => {
     const from = randomInt(noise.length - sizeBytes + 1)
     return noise.subarray(from, from + sizeBytes)

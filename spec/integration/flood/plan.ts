@@ -28,10 +28,11 @@ export interface FloodReport {
   readonly kinds: Readonly<Record<string, number>>
 }
 
-/** One kind of frame; `send` returns at once and takes care of what becomes of it. */
+/** One kind of frame. */
 export interface FrameKind {
   readonly name: string
   /** Its share of the lane. */
   readonly weight: number
-  send(): void
+  /** Returns at once and takes care of what becomes of it; false where too many connections are open already. */
+  send(): boolean
 }

@@ -28,19 +28,20 @@ export function requestKinds(plan: FloodPlan): readonly FrameKind[] {
     return socket
   }
 
-  function freshly(send: Sender): () => void {
+  function freshly(send: Sender): () => boolean {
     return () => {
       const socket = secure(true)
       socket?.once('secureConnect', () => send(socket))
+      return socket !== undefined
     }
   }
 
   /** Slow-loris: a head that never ends, a line at a time. Each line is a frame. */
-  function drip(): void {
+  function drip(): boolean {
     for (const [index, socket] of kept.entries()) if (socket.destroyed) kept.splice(index, 1)
     if (kept.length < maxKept) {
       const socket = secure(true)
-      if (socket === undefined) return
+      if (socket === undefined) return false
       kept.push(socket)
       socket.write('GET /v2/ HTTP/1.1\r\nhost: x\r\n')
     }
@@ -48,10 +49,11 @@ export function requestKinds(plan: FloodPlan): readonly FrameKind[] {
     setTimeout(() => {
       if (socket?.writable === true) socket.write(`x-${Date.now()}: y\r\n`)
     }, slowHeaderMs * Math.random()).unref()
+    return true
   }
 
   return [
-    { name: 'registry no certificate', weight: 0.4, send: () => void secure(false) },
+    { name: 'registry no certificate', weight: 0.4, send: () => secure(false) !== undefined },
     { name: 'registry noise', weight: 0.2, send: freshly((socket) => socket.end(randomBytes(3_000))) },
     {
       name: 'registry long head',

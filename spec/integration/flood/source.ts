@@ -43,7 +43,7 @@ function tick(): void {
     due[lane] = Math.min(due[lane] + rate * elapsed, rate * maxDebtSeconds)
     for (; due[lane] >= 1; due[lane] -= 1) {
       const kind = choose(lanes[lane])
-      kind.send()
+      if (!kind.send()) continue
       sent[lane] += 1
       kinds[kind.name] = (kinds[kind.name] ?? 0) + 1
     }

@@ -43,6 +43,12 @@ describe('the network of namespaces', { skip: skipWithoutNamespaces() }, () => {
       assert.equal(await dial(network, 0, network.addressOf(1)), 0)
       assert.equal(await dial(network, 2, network.addressOf(1)), 2)
 
+      await network.cutOneWay(0, 1)
+      assert.equal(await network.vanished(1), 0)
+      assert.equal(await dial(network, 0, network.addressOf(1)), 2, 'what node 0 sends does not arrive')
+      assert.equal(await dial(network, 2, network.addressOf(1)), 0)
+      assert.ok((await network.vanished(1)) > 0)
+
       await network.heal()
       assert.equal(await dial(network, 2, network.addressOf(1)), 0)
       await network.setLink(1, false)

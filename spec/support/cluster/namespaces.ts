@@ -38,7 +38,7 @@ function freeSubnet(): string {
 const dropTable = `table inet ${table} {}\ndelete table inet ${table}\n`
 
 function tableThatDrops(addresses: readonly string[]): string {
-  const rule = addresses.length === 0 ? '' : `ip saddr { ${addresses.join(', ')} } drop;`
+  const rule = addresses.length === 0 ? '' : `ip saddr { ${addresses.join(', ')} } counter drop;`
   return `table inet ${table} {\nchain arriving {\ntype filter hook input priority 0;\n${rule}\n}\n}\n`
 }
 
@@ -101,12 +101,12 @@ export async function namespaceNetwork(
   const forget = onEarlyExit(removeAll)
   const filter = (link: Link, input: string) =>
     runOrFail('ip', ['netns', 'exec', link.namespace, 'nft', '-f', '-'], { input })
-  const cut = async (groups: readonly (readonly number[])[]) => {
+  /** `hears`: does a packet of `from` arrive at `to`? */
+  const cutWhere = async (hears: (to: number, from: number) => boolean) => {
     await Promise.all(
-      links.map((link, index) => {
-        const group = groups.find((members) => members.includes(index)) ?? [index]
-        const strangers = links.filter((_, other) => !group.includes(other)).map((other) => other.address)
-        return filter(link, `${dropTable}\n${tableThatDrops(strangers)}`)
+      links.map((link, to) => {
+        const unheard = links.filter((_, from) => !hears(to, from)).map(({ address }) => address)
+        return filter(link, `${dropTable}\n${tableThatDrops(unheard)}`)
       }),
     )
   }
@@ -124,7 +124,16 @@ export async function namespaceNetwork(
     hostAddress: `${prefix}.254`,
     addressOf: (index) => linkOf(index).address,
     commandFor: (index, file, args) => ['ip', 'netns', 'exec', linkOf(index).namespace, file, ...args],
-    cut,
+    async cut(groups) {
+      const groupOf = (index: number) => groups.find((members) => members.includes(index)) ?? [index]
+      await cutWhere((to, from) => groupOf(to).includes(from))
+    },
+    cutOneWay: (from, to) => cutWhere((hearer, speaker) => hearer !== to || speaker !== from),
+    async vanished(index) {
+      const list = ['netns', 'exec', linkOf(index).namespace, 'nft', 'list', 'table', 'inet', table]
+      const { stdout } = await runOrFail('ip', list)
+      return Number(/counter packets (\d+)/.exec(stdout)?.[1] ?? 0)
+    },
     async heal() {
       await Promise.all(links.map((link) => filter(link, dropTable)))
     },

@@ -12,6 +12,10 @@ export interface ClusterNetwork extends AsyncDisposable {
 export interface CuttableNetwork extends ClusterNetwork {
   /** Packets between nodes of different groups vanish; nodes that are in no group are cut off from all. */
   cut(groups: readonly (readonly number[])[]): Promise<void>
+  /** Packets from one node to another vanish; those of the other direction arrive. Replaces earlier cuts. */
+  cutOneWay(from: number, to: number): Promise<void>
+  /** How many packets have vanished on their way to a node since the last cut. */
+  vanished(index: number): Promise<number>
   heal(): Promise<void>
   /** Takes the link of a node down or up, as when its cable is pulled. */
   setLink(index: number, up: boolean): Promise<void>

@@ -4,14 +4,18 @@ import type { ClusterNode } from './node-process.ts'
 
 /** What a node says of the cluster, without what changes all the time: equal as long as nothing has happened. */
 export async function clusterState(node: ClusterNode): Promise<object> {
-  const [peers, images] = await Promise.all([node.ops<PeerView[]>('peers'), node.ops<ImageView[]>('images')])
+  const [peers, images, changes] = await Promise.all([
+    node.ops<PeerView[]>('peers'),
+    node.ops<ImageView[]>('images'),
+    node.metric('starling_membership_changes_total'),
+  ])
   return {
+    changes,
     members: peers
-      .map(({ name, peerId, state, since, incarnation, digests }) => ({
+      .map(({ name, peerId, state, incarnation, digests }) => ({
         name,
         peerId,
         state,
-        since,
         incarnation,
         digests,
       }))
