@@ -182,7 +182,12 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
         .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
     }
   })
-  const unsubscribe = settings.subscribe(({ mirrors }) => catalog.setMirrors(mirrors))
+  const unsubscribe = settings.subscribe(({ mirrors }) => {
+    catalog.setMirrors(mirrors)
+    registry.lookupsChanged()
+  })
+  membership.onChange(() => registry.lookupsChanged())
+  catalog.onChanged(() => registry.lookupsChanged())
   catalog.onRegistriesChanged((registries) => membership.setRegistries(registries))
 
   let hasInventory = false

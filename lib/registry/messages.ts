@@ -79,6 +79,8 @@ export interface RegistryWorkerData {
 export type ToWorker =
   | { readonly type: 'credentials'; readonly credentials: RegistryCredentials }
   | { readonly type: 'source'; readonly source: BlobSource }
+  /** Members, the catalog or what is mirrored have changed: kept answers to lookups are forgotten. */
+  | { readonly type: 'lookups-changed' }
   | { readonly type: 'stop'; readonly graceMs: number }
 
 /** Worker → main thread. */

@@ -3,6 +3,7 @@ import type { PeerId } from '../core/peer-id.ts'
 import type { Clock, Rng } from '../core/ports.ts'
 import { type Holder, orderCandidates } from './order-candidates.ts'
 import { type BackOff, defaultBackOff, PeerScores } from './peer-scores.ts'
+import { PeerSpeeds } from './peer-speeds.ts'
 
 export interface CandidateOrderOptions {
   /** Zone of this node. */
@@ -18,6 +19,7 @@ export interface CandidateOrderOptions {
 export class CandidateOrder {
   readonly #options: CandidateOrderOptions
   readonly #scores: PeerScores
+  readonly #speeds = new PeerSpeeds()
 
   constructor(options: CandidateOrderOptions) {
     this.#options = options
@@ -26,7 +28,10 @@ export class CandidateOrder {
 
   order<T extends Holder>(holders: readonly T[]): readonly T[] {
     const { zone, clock, rng, limit = 8 } = this.#options
-    return orderCandidates(holders, { zone, scores: this.#scores, nowMs: clock.monotonicMs(), rng, limit })
+    const factors = this.#speeds.factors(holders.map(({ record }) => record.peerId))
+    const speed = (peerId: PeerId): number => factors.get(peerId) ?? 1
+    const nowMs = clock.monotonicMs()
+    return orderCandidates(holders, { zone, scores: this.#scores, nowMs, rng, limit, speed })
   }
 
   /** A transfer from this peer begins; `learn` ends it. */
@@ -35,11 +40,13 @@ export class CandidateOrder {
   }
 
   learn(report: TransferReport): void {
+    this.#speeds.learn(report)
     this.#scores.finished(report, this.#options.clock.monotonicMs())
   }
 
   /** A peer that is gone for good. */
   forget(peerId: PeerId): void {
     this.#scores.forget(peerId)
+    this.#speeds.forget(peerId)
   }
 }

@@ -14,6 +14,8 @@ export interface OrderOptions {
   /** Monotonic milliseconds. */
   readonly nowMs: number
   readonly rng: Rng
+  /** How long a peer is expected to take, as a multiple of the mean; 1 where it is not said. */
+  readonly speed?: (peerId: PeerId) => number
   /** Most candidates in the answer. */
   readonly limit: number
 }
@@ -21,18 +23,19 @@ export interface OrderOptions {
 /**
  * Holders in the order in which they should be asked: own zone before others, in each by two random choices (Mitzenmacher,
  * "The Power of Two Choices in Randomized Load Balancing"): of two drawn at random the one with fewer transfers in
- * flight goes first. Those that wait out a back-off stand last, the soonest ready first: where nobody else has the blob
+ * flight goes first, each counted by how long the peer is expected to take. Those that wait out a back-off stand last, the soonest ready first: where nobody else has the blob
  * they are still worth a try. Those that gave wrong bytes are left out.
  */
 export function orderCandidates<T extends Holder>(holders: readonly T[], options: OrderOptions): T[] {
   const near: Ranked<T>[] = []
   const far: Ranked<T>[] = []
   const resting: Ranked<T>[] = []
+  const speed = options.speed ?? (() => 1)
   for (const holder of holders) {
     const standing = options.scores.standing(holder.record.peerId, options.nowMs)
     if (standing.state === 'aside') continue
     const group = standing.state === 'resting' ? resting : holder.record.zone === options.zone ? near : far
-    group.push({ holder, standing })
+    group.push({ holder, standing, cost: (standing.inFlight + 1) * speed(holder.record.peerId) })
   }
   resting.sort((a, b) => a.standing.readyAtMs - b.standing.readyAtMs)
   const ordered: T[] = []
@@ -46,6 +49,8 @@ export function orderCandidates<T extends Holder>(holders: readonly T[], options
 interface Ranked<T> {
   readonly holder: T
   readonly standing: PeerStanding
+  /** What it has to do, in the time that it takes for it. */
+  readonly cost: number
 }
 
 /** Takes the better of two random entries out of the group. */
@@ -63,5 +68,5 @@ function draw<T>(group: Ranked<T>[], rng: Rng): Ranked<T> {
 }
 
 function compare(a: Ranked<unknown>, b: Ranked<unknown>): number {
-  return a.standing.inFlight - b.standing.inFlight || a.standing.failures - b.standing.failures
+  return a.cost - b.cost || a.standing.failures - b.standing.failures
 }

@@ -36,6 +36,8 @@ export interface RegistryHost extends Service {
   addresses(): Endpoint[]
   /** The content store is somewhere else from now on. */
   setSource(source: BlobSource): void
+  /** What lookups answered may not hold any more. */
+  lookupsChanged(): void
 }
 
 const firstRestartMs = 100
@@ -56,6 +58,7 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
   let bound: Endpoint[] = []
   let source = options.source
   let current: RegistryCredentials
+  let telling = false
   let unsubscribe = (): void => {}
   let stopping: Promise<void> | undefined
   let memoryTimer: NodeJS.Timeout | undefined
@@ -132,6 +135,15 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
       return stopping
     },
     addresses: () => [...bound],
+    lookupsChanged() {
+      if (telling) return
+      telling = true
+      // Changes come in bursts: one message for all of them.
+      setImmediate(() => {
+        telling = false
+        for (const thread of threads.values()) thread.send({ type: 'lookups-changed' })
+      })
+    },
     setSource(next) {
       source = next
       for (const thread of threads.values()) thread.send({ type: 'source', source })

@@ -4,6 +4,7 @@ import { describeError, StarlingError } from '../../core/errors.ts'
 import type { Logger, Metrics } from '../../core/ports.ts'
 import { createControlClient } from '../../registry/control-channel.ts'
 import { DataPlane } from '../../registry/data-plane.ts'
+import { withLookupCache } from '../../registry/lookup-cache.ts'
 import type { FromWorker, RegistryWorkerData, ToWorker } from '../../registry/messages.ts'
 import { systemClock } from '../system.ts'
 
@@ -49,13 +50,14 @@ async function main(data: RegistryWorkerData): Promise<void> {
     timeoutMs: limits.lookupTimeoutMs,
     maxInFlight: limits.maxConnections,
   })
+  const cached = withLookupCache(control, () => systemClock.monotonicMs())
   const log = createWorkerLog({})
   const plane = new DataPlane({
     credentials: data.credentials,
     limits,
     mapsPath: data.mapsPath,
     reader: await createReader(data.source),
-    control,
+    control: cached,
     clock: systemClock,
     log,
     metrics,
@@ -72,6 +74,7 @@ async function main(data: RegistryWorkerData): Promise<void> {
   parentPort?.on('message', (message: ToWorker) => {
     if (message.type === 'credentials') plane.setCredentials(message.credentials)
     else if (message.type === 'source') void setSource(message.source)
+    else if (message.type === 'lookups-changed') cached.forgetLookups()
     else {
       void plane.stop(message.graceMs).then(() => {
         control.close()
