@@ -4,6 +4,7 @@ import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Digest, digestHex } from '../../lib/core/digest.ts'
+import { systemErrorCode } from '../../lib/core/errors.ts'
 import type { WhereView } from '../../lib/core/ops-view.ts'
 import type { ClusterNode } from '../support/cluster/node-process.ts'
 import { type Cluster, type ClusterOptions, createCluster } from '../support/cluster.ts'
@@ -151,16 +152,17 @@ export async function digestOnDisk(
   digest: Digest,
   sizeBytes = Number.MAX_SAFE_INTEGER,
 ): Promise<string | undefined> {
-  const file = blobFile(containerd, digest)
-  if (
-    !(await stat(file).then(
-      () => true,
-      () => false,
-    ))
-  )
-    return undefined
   const hash = createHash('sha256')
-  await pipeline(createReadStream(file, { end: sizeBytes - 1, highWaterMark: 2 ** 20 }), hash)
+  const file = createReadStream(blobFile(containerd, digest), {
+    end: sizeBytes - 1,
+    highWaterMark: 2 ** 20,
+  })
+  try {
+    await pipeline(file, hash)
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined
+    throw error
+  }
   return `sha256:${hash.digest('hex')}`
 }
 
