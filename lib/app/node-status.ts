@@ -4,7 +4,9 @@ import type { Credentials } from '../core/credentials.ts'
 import type { ReadyView, StatusView } from '../core/ops-view.ts'
 import { formatEndpoint, type Member } from '../core/peer.ts'
 import type { Clock } from '../core/ports.ts'
-import type { SettingsFile } from './config/settings-file.ts'
+import type { HostsKeeper } from './config/hosts-keeper.ts'
+import type { LiveFiles } from './config/live-files.ts'
+import { disputeLines } from './disputes.ts'
 import type { ImagesFolder } from './import/images-folder.ts'
 import type { Sharing } from './sharing.ts'
 import { version } from './version.ts'
@@ -17,7 +19,8 @@ export interface StatusSources {
   readonly clock: Clock
   readonly startedMs: number
   readonly imports: ImagesFolder
-  readonly settings: SettingsFile
+  readonly settings: LiveFiles
+  readonly hosts: HostsKeeper
   readonly sharing: () => Sharing | undefined
   /** Why sharing could not begin or end, in one line. */
   readonly sharingProblem: () => string | undefined
@@ -113,6 +116,10 @@ function problemsOf(
     if (problem !== undefined) problems.push(problem)
   }
   add(settings.problem())
+  add(sources.hosts.problem())
+  if (settings.pending().length > 0) {
+    add(`changes of ${settings.pending().join(', ')} in the configuration count from the next start`)
+  }
   add(sources.sharingProblem())
   const imports = sources.imports.view()
   if (imports.problem !== undefined) add(`the images folder ${imports.folder}: ${imports.problem}`)
@@ -135,10 +142,7 @@ function problemsOf(
   for (const [name, count] of countNames(sharing.membership.members())) {
     if (count > 1) add(`${count} live nodes call themselves ${name}: give each its own node.name`)
   }
-  for (const { registry, disputedTags } of sharing.catalog.summaries()) {
-    if (disputedTags > 0)
-      add(`live nodes disagree on ${disputedTags} tags of ${registry}: upstream decides on them`)
-  }
+  for (const line of disputeLines(sharing, settings.current())) add(line)
   return problems
 }
 

@@ -5,7 +5,9 @@ import type { NodeView } from '../core/ops-view.ts'
 import type { Logger } from '../core/ports.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
-import { createSettingsFile } from './config/settings-file.ts'
+import { createHostsKeeper } from './config/hosts-keeper.ts'
+import { createLiveFiles } from './config/live-files.ts'
+import { sharingChange } from './config/sharing-change.ts'
 import { lockDataDir } from './data-dir.ts'
 import { createImagesFolder } from './import/images-folder.ts'
 import { readyView, statusView } from './node-status.ts'
@@ -16,8 +18,15 @@ import { createCredentials, loadCredentials } from './trust/files.ts'
 
 const retrySharingMs = 15_000
 
+export interface StartOptions {
+  /** Where the configuration is from: changes of it are followed while the node runs. */
+  readonly configFile?: string
+}
+
 export interface RunningNode {
   readonly view: NodeView
+  /** Looks at config.yaml, registries.yaml and the trust files now; a change is applied whole or, if it is bad, not at all. */
+  reload(): Promise<void>
   /** Says goodbye to the cluster, lets transfers in flight end within the grace period, and closes everything. */
   stop(): Promise<void>
 }
@@ -30,7 +39,11 @@ function isEmpty(mirrors: MirrorSet): boolean {
  * Starts a node. With nothing to mirror it opens no port, only the ops socket, and waits until registries.yaml names a registry.
  * @throws StarlingError where the data directory, a trust file, registries.yaml or a port can't be used; nothing stays open
  */
-export async function startNode(config: NodeConfig, log: Logger): Promise<RunningNode> {
+export async function startNode(
+  config: NodeConfig,
+  log: Logger,
+  { configFile }: StartOptions = {},
+): Promise<RunningNode> {
   const clock = systemClock
   const rng = createSystemRng()
   const startedMs = clock.wallMs()
@@ -44,11 +57,14 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
   try {
     const lock = await lockDataDir(config.dataDir)
     closers.push(() => lock.release())
-    const credentials = createCredentials(await loadCredentials(config.trust, config.node.name, startedMs))
+    const read = ({ trust, node }: NodeConfig) => loadCredentials(trust, node.name, clock.wallMs())
+    const credentials = createCredentials(await read(config))
     const { metrics, text } = createMetrics({ log })
-    const settings = createSettingsFile({ file: config.registries, log, metrics })
+    const settings = createLiveFiles({ config, configFile, credentials, loadCredentials: read, log, metrics })
     await settings.start()
     closers.push(() => settings.stop())
+    const live = () => settings.config()
+    const hosts = createHostsKeeper({ config: live, registries: () => settings.registries(), log, metrics })
 
     let sharing: Sharing | undefined
     let sharingProblem: string | undefined = isEmpty(settings.current().mirrors)
@@ -57,16 +73,38 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
     let stopping = false
     let turn: Promise<void> = Promise.resolve()
 
+    /** The configuration that the running part was built from. */
+    let built = config
+
     async function follow(wanted: MirrorSet): Promise<void> {
+      const next = live()
+      const change = sharing === undefined || isEmpty(wanted) ? 'none' : sharingChange(built, next)
+      if (change === 'registry') {
+        await sharing?.moveRegistry(next)
+        built = next
+        log.info(
+          { listen: next.registry.listen },
+          'the registry API has moved; transfers in flight end where they are',
+        )
+        return
+      }
+      if (change === 'restart') {
+        log.warn({}, 'this change of config.yaml needs a restart of the sharing part alone; it is made now')
+        const ending = sharing
+        sharing = undefined
+        sharingProblem = 'sharing is restarting with a changed configuration'
+        await ending?.stop()
+      }
       if (sharing !== undefined && isEmpty(wanted)) {
         const ending = sharing
         sharing = undefined
         await ending.stop()
         log.info({ registries: config.registries }, 'nothing is mirrored any more; all ports are closed')
       } else if (sharing === undefined && !isEmpty(wanted)) {
-        const next = await createSharing({ config, credentials, settings, clock, rng, log, metrics })
-        await next.start()
-        sharing = next
+        const part = await createSharing({ config: next, credentials, settings, clock, rng, log, metrics })
+        await part.start()
+        built = next
+        sharing = part
         sharingProblem = undefined
       }
     }
@@ -77,6 +115,7 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
         if (stopping) return
         try {
           await follow(settings.current().mirrors)
+          sharingProblem = undefined
         } catch (error) {
           sharingProblem = describeError(error)
           log.error({ problem: sharingProblem, retryInMs: retrySharingMs }, 'sharing could not begin')
@@ -88,7 +127,10 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
     const imports = createImagesFolder({ config, clock, log, metrics })
     const sources = {
       imports,
-      config,
+      get config() {
+        return live()
+      },
+      hosts,
       credentials,
       clock,
       startedMs,
@@ -128,7 +170,13 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
       await turn
       await sharing?.stop()
     })
-    settings.subscribe(followSoon)
+    settings.onApplied((next, before) => {
+      if (next === before) return
+      followSoon()
+      void turn.then(() => hosts.sync())
+    })
+    await hosts.start()
+    closers.push(() => hosts.stop())
     await imports.start()
     closers.push(() => imports.stop())
     log.info({ name: config.node.name, peerId: credentials.current().peerId }, 'node started')
@@ -136,6 +184,7 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
     let stopped: Promise<void> | undefined
     return {
       view,
+      reload: () => settings.reload(),
       stop() {
         stopped ??= closeAll()
         return stopped

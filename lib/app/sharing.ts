@@ -47,6 +47,11 @@ export interface Sharing extends Service {
   readonly store: ContentStore
   readonly registry: RegistryHost
   readonly integrity: IntegrityService
+  /**
+   * The registry API is served at other addresses from now on; transfers in flight end at the old ones.
+   * @throws StarlingError PORT_IN_USE; then nothing has changed
+   */
+  moveRegistry(config: NodeConfig): Promise<void>
   /** Has the store told what it holds? */
   hasInventory(): boolean
 }
@@ -151,21 +156,21 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     onDamaged: (digest) => integrity.damaged(digest),
     onUnmapped: (digest) => integrity.hurry(digest),
   })
-  const registry = createRegistryHost({
-    listen: config.registry.listen,
-    workers: config.registry.workers,
-    credentials,
-    source: store.source(),
-    control,
-    mapsPath: mapsPathOf(config.dataDir),
-    limits: {
-      stallTimeoutMs: config.registry.stallTimeoutMs,
-      maxConnections: config.registry.maxConnections,
-    },
-    graceMs: config.shutdownGraceMs,
-    log: log.child({ part: 'registry' }),
-    metrics,
-  })
+  const registryFor = ({ registry: wanted, shutdownGraceMs }: NodeConfig): RegistryHost =>
+    createRegistryHost({
+      listen: wanted.listen,
+      workers: wanted.workers,
+      credentials,
+      source: store.source(),
+      control,
+      mapsPath: mapsPathOf(config.dataDir),
+      limits: { stallTimeoutMs: wanted.stallTimeoutMs, maxConnections: wanted.maxConnections },
+      graceMs: shutdownGraceMs,
+      log: log.child({ part: 'registry' }),
+      metrics,
+    })
+  let registry = registryFor(config)
+  let retiring: Promise<void> = Promise.resolve()
 
   attestations.setLiveness((peerId) => {
     const state = membership.get(peerId)?.state
@@ -182,10 +187,15 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
         .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
     }
   })
-  const unsubscribe = settings.subscribe(({ mirrors }) => {
-    catalog.setMirrors(mirrors)
-    registry.lookupsChanged()
-  })
+  const unsubscribers = [
+    settings.subscribe(({ mirrors }) => {
+      catalog.setMirrors(mirrors)
+      registry.lookupsChanged()
+    }),
+    credentials.subscribe(({ serving }) =>
+      membership.setFacts({ certificateKeyHash: certificateKeyHashOf(serving.certPem) }),
+    ),
+  ]
   membership.onChange(() => registry.lookupsChanged())
   catalog.onChanged(() => registry.lookupsChanged())
   catalog.onRegistriesChanged((registries) => membership.setRegistries(registries))
@@ -222,9 +232,13 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
   }
 
   const storeService: Service = { start: () => store.start(onStoreChange), stop: () => store.stop() }
+  const registryService: Service = {
+    start: () => registry.start(),
+    stop: async () => void (await Promise.all([registry.stop(), retiring])),
+  }
   const services: readonly Service[] = [
     attestations,
-    registry,
+    registryService,
     host,
     udp,
     membership,
@@ -239,7 +253,17 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     membership,
     catalog,
     store,
-    registry,
+    get registry() {
+      return registry
+    },
+    async moveRegistry(next) {
+      const moved = registryFor(next)
+      await moved.start()
+      const old = registry
+      registry = moved
+      membership.setFacts({ registryPort: next.registry.listen[0]?.port ?? 0 })
+      retiring = Promise.all([retiring, old.stop()]).then(() => undefined)
+    },
     integrity,
     hasInventory: () => hasInventory,
     async start() {
@@ -258,7 +282,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
       )
     },
     async stop() {
-      unsubscribe()
+      for (const unsubscribe of unsubscribers) unsubscribe()
       for (const timer of timers.splice(0)) clearInterval(timer)
       if (started.includes(membership)) {
         await membership

@@ -16,7 +16,7 @@ export function addAgentCommand(program: Command, context: CliContext): void {
 
 Signals:
   SIGTERM, SIGINT  end gracefully: the others are told, transfers get up to shutdownGrace; a second one ends at once
-  SIGHUP           reserved for reading the configuration anew`,
+  SIGHUP           configuration, registries and certificates are looked at now; else every two seconds`,
     )
     .action(async (options: { config: string }) => {
       const { readConfig } = await import('../app/config/config-files.ts')
@@ -30,7 +30,7 @@ Signals:
         exitCodeOf,
         start: async () => {
           const { startNode } = await import('../app/node.ts')
-          return startNode(config, log)
+          return startNode(config, log, { configFile: options.config })
         },
       })
       log.flush()

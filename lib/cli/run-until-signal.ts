@@ -8,7 +8,7 @@ const marginMs = 5000
 export interface RunOptions {
   readonly log: RootLogger
   readonly graceMs: number
-  readonly start: () => Promise<{ stop(): Promise<void> }>
+  readonly start: () => Promise<{ stop(): Promise<void>; reload?(): Promise<void> }>
   readonly exitCodeOf: (error: unknown) => number
 }
 
@@ -34,7 +34,11 @@ export async function runUntilSignal(options: RunOptions): Promise<number> {
   }
   process.on('uncaughtException', onUncaught)
   process.on('unhandledRejection', onUncaught)
-  process.on('SIGHUP', () => log.info({}, 'SIGHUP is reserved for reload and does nothing yet'))
+  let reload: (() => Promise<void>) | undefined
+  process.on('SIGHUP', () => {
+    log.info({}, 'SIGHUP: the files are looked at')
+    void reload?.()
+  })
 
   const asked = new Promise<void>((resolve) => {
     let signals = 0
@@ -58,6 +62,7 @@ export async function runUntilSignal(options: RunOptions): Promise<number> {
   const alive = setInterval(() => {}, 2 ** 30)
   try {
     const node = await options.start()
+    reload = () => node.reload?.() ?? Promise.resolve()
     await asked
     await node.stop()
     log.info({}, 'the node has stopped')

@@ -58,6 +58,8 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_disputed_tags_answered_total: counter(
     'Requests for a tag on which nodes disagree that were answered by majority',
   ),
+  starling_hosts_rewrites_total: counter('Times that hosts.toml files were brought in step'),
+  starling_reloads_total: counter('Changes of files that were applied'),
   starling_imports_total: counter('Archives of the images folder', 'outcome'),
   starling_reload_failures_total: counter('Changes of a file that could not be used'),
 
@@ -88,6 +90,7 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_transfers_total: counter('Attempts to get bytes from a peer', 'outcome'),
   starling_transfer_bytes_total: counter('Bytes received from peers'),
   starling_integrity_served_total: counter('Answers from local content, by how they were checked', 'check'),
+  starling_integrity_received_total: counter('Transfers from peers, by how they were checked', 'check'),
   starling_integrity_hashed_total: counter('Blobs hashed in the background', 'kind', 'outcome'),
   starling_integrity_hashed_bytes_total: counter('Bytes hashed in the background', 'kind'),
   starling_integrity_damaged_total: counter('Blobs of this node that turned out to be damaged'),

@@ -75,13 +75,13 @@ describe('a node in the foreground', () => {
     assert.equal(messages.at(-1), 'second signal, the node ends at once')
   })
 
-  it('goes on after SIGHUP and says that it is reserved', async () => {
+  it('goes on after SIGHUP and says what it does', async () => {
     const { code, messages } = await run(node, [
       ['up', 'SIGHUP'],
-      ['SIGHUP is reserved for reload and does nothing yet', 'SIGTERM'],
+      ['SIGHUP: the files are looked at', 'SIGTERM'],
     ])
     assert.equal(code, 0)
-    assert(messages.includes('SIGHUP is reserved for reload and does nothing yet'))
+    assert(messages.includes('SIGHUP: the files are looked at'))
   })
 
   it('that cannot start says why in one line with its code', async () => {

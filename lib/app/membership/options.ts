@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import type { PeerConnector } from '../../core/cluster.ts'
+import type { MembershipService, PeerConnector } from '../../core/cluster.ts'
 import type { AttestationRegistry, DatagramTransport, PeerRpc } from '../../core/messaging.ts'
 import type { Endpoint } from '../../core/peer.ts'
 import type { PeerId } from '../../core/peer-id.ts'
@@ -21,6 +21,9 @@ export interface OwnFacts {
   readonly certificateKeyHash: Uint8Array
 }
 
+/** What may change while a node runs. */
+export type ChangeableFacts = Partial<Pick<OwnFacts, 'registryPort' | 'certificateKeyHash'>>
+
 export interface MembershipOptions {
   readonly clock: Clock
   readonly rng: Rng
@@ -39,4 +42,14 @@ export interface MembershipOptions {
   /** File in the data directory that remembers the members. */
   readonly snapshotPath: string
   readonly settings?: MembershipSettings
+}
+
+/** What the composition needs beyond the port. */
+export interface RunningMembership extends MembershipService {
+  /** Is any other member known to live? */
+  hasCompany(): boolean
+  /** True as soon as another member is known to live, false when `timeoutMs` are over before. */
+  whenJoined(timeoutMs: number): Promise<boolean>
+  /** This node has another port or certificate: a new record is signed and told. */
+  setFacts(change: ChangeableFacts): void
 }

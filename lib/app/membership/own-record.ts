@@ -1,10 +1,11 @@
 import type { KeyObject } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { hashRegistries, type SignedRecord, signRecord } from '../../membership/record.ts'
-import type { OwnFacts } from './options.ts'
+import type { ChangeableFacts, OwnFacts } from './options.ts'
 
 /** What this node says of itself; each renewal has a greater sequence. */
 export class OwnRecord {
-  readonly #facts: OwnFacts
+  #facts: OwnFacts
   readonly #privateKey: KeyObject
   #registries: readonly string[]
   #sequence: number
@@ -30,6 +31,15 @@ export class OwnRecord {
     const sorted = [...registries].sort()
     if (sorted.join('\n') === this.#registries.join('\n')) return false
     this.#registries = sorted
+    this.#sequence++
+    return true
+  }
+
+  /** False where they are the same as before; otherwise the sequence has grown. */
+  setFacts(change: ChangeableFacts): boolean {
+    const next = { ...this.#facts, ...change }
+    if (isDeepStrictEqual(next, this.#facts)) return false
+    this.#facts = next
     this.#sequence++
     return true
   }

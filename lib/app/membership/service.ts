@@ -1,4 +1,4 @@
-import type { MembershipService, PeerHint } from '../../core/cluster.ts'
+import type { PeerHint } from '../../core/cluster.ts'
 import { describeError } from '../../core/errors.ts'
 import { type Endpoint, isReachable, type Member, type MemberChange } from '../../core/peer.ts'
 import type { PeerId } from '../../core/peer-id.ts'
@@ -12,7 +12,7 @@ import { MembershipDriver, type ServiceEffect } from './driver.ts'
 import { Exchanger } from './exchanger.ts'
 import { RecordFetcher } from './fetcher.ts'
 import { MembershipMemory } from './memory.ts'
-import type { MembershipOptions } from './options.ts'
+import type { ChangeableFacts, MembershipOptions, RunningMembership } from './options.ts'
 import { OwnRecord } from './own-record.ts'
 import { admitRecord } from './records.ts'
 import { RegistryLists } from './registry-lists.ts'
@@ -26,13 +26,7 @@ const leaveTimeoutMs = 2_000
 /** A wall clock that ran ahead of the monotonic one by so much: the machine slept. */
 const sleptThresholdMs = 2_000
 
-/** What the composition needs beyond the port. */
-export interface RunningMembership extends MembershipService {
-  /** Is any other member known to live? */
-  hasCompany(): boolean
-  /** True as soon as another member is known to live, false when `timeoutMs` are over before. */
-  whenJoined(timeoutMs: number): Promise<boolean>
-}
+export type { RunningMembership } from './options.ts'
 
 /**
  * Reads what the node remembers and builds its membership; `start` joins the cluster. Call it before the network
@@ -221,6 +215,10 @@ class Membership implements RunningMembership {
     if (!this.#record.setRegistries(registries)) return
     this.#lists.add(this.#record.registries)
     this.#tellOwnRecord()
+  }
+
+  setFacts(change: ChangeableFacts): void {
+    if (this.#record.setFacts(change)) this.#tellOwnRecord()
   }
 
   hasCompany(): boolean {

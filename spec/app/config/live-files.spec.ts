@@ -3,7 +3,8 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { createSettingsFile, type SettingsFile } from '../../../lib/app/config/settings-file.ts'
+import { createLiveFiles, type LiveFiles } from '../../../lib/app/config/live-files.ts'
+import { parseConfig } from '../../../lib/config/config-file.ts'
 import type { SettingsSet } from '../../../lib/core/settings.ts'
 import { eventually } from '../../support/eventually.ts'
 import { recordingLog, recordingMetrics } from '../../support/fake-cluster.ts'
@@ -11,7 +12,7 @@ import { recordingLog, recordingMetrics } from '../../support/fake-cluster.ts'
 describe('settings of registries.yaml', () => {
   let dir = ''
   let file = ''
-  let settings: SettingsFile
+  let settings: LiveFiles
   const log = recordingLog()
   const metrics = recordingMetrics()
   const heard: SettingsSet[] = []
@@ -20,7 +21,11 @@ describe('settings of registries.yaml', () => {
     dir = await mkdtemp(join(tmpdir(), 'starling-mirrors-'))
     file = join(dir, 'registries.yaml')
     heard.length = 0
-    settings = createSettingsFile({ file, log, metrics })
+    settings = createLiveFiles({
+      config: parseConfig('registries: registries.yaml', 'c.yaml', { hostname: 'h', folder: dir }),
+      log,
+      metrics,
+    })
     settings.subscribe((next) => void heard.push(next))
   })
   afterEach(async () => {
