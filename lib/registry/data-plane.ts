@@ -4,8 +4,10 @@ import type { Endpoint } from '../core/peer.ts'
 import type { Clock, Logger, Metrics } from '../core/ports.ts'
 import { UploadSlots } from '../selection/upload-slots.ts'
 import { BufferPool } from './buffer-pool.ts'
+import { Disputes } from './chunk-maps/dispute.ts'
 import { LocalIntegrity } from './chunk-maps/local-integrity.ts'
 import { blockSizeBytes } from './chunk-maps/local-map.ts'
+import { createMapCheck } from './chunk-maps/map-check.ts'
 import { MapFolder } from './chunk-maps/map-folder.ts'
 import type { RegistryServices } from './exchange.ts'
 import { RegistryHandler } from './handler.ts'
@@ -37,10 +39,12 @@ export class DataPlane {
   readonly #server: RegistryServer
   readonly #handler: RegistryHandler
   readonly #services: RegistryServices
+  readonly #disputes: Disputes
 
   constructor(options: DataPlaneOptions) {
     const { credentials, limits, reader, control, clock, log, metrics } = options
     const peers = new PeerClient(credentials, limits, clock)
+    this.#disputes = new Disputes({ peers, control, log, now: () => clock.monotonicMs() })
     const store = new LocalStore(reader, limits)
     const integrity =
       options.mapsPath === undefined
@@ -56,6 +60,7 @@ export class DataPlane {
       control,
       store,
       integrity,
+      startCheck: createMapCheck({ peers, disputes: this.#disputes, metrics }),
       peers,
       cache: new VerifiedCache(),
       pool: new BufferPool(blockSizeBytes, maxIdleBuffers),
@@ -99,6 +104,7 @@ export class DataPlane {
       await settles(this.#handler.idle(), cutShortMs)
     }
     this.#server.closeAll()
+    this.#disputes.close()
     this.#services.peers.close()
     this.#services.store.close()
   }

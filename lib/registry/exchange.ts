@@ -12,6 +12,7 @@ import { errorBody, type MissSubject, missFailure, type OciFailure, reasonHeader
 import type { PeerClient } from './peer-client.ts'
 import type { RegistryRequest } from './request.ts'
 import type { TransferBudget } from './transfer-budget.ts'
+import type { StartCheck } from './transfer-check.ts'
 import type { VerifiedCache } from './verified-cache.ts'
 
 /** What all requests of a worker share. */
@@ -20,6 +21,8 @@ export interface RegistryServices {
   readonly store: LocalStore
   /** Undefined where local content is not checked as it leaves. */
   readonly integrity: LocalIntegrity | undefined
+  /** Undefined where the digest of the whole must do. */
+  readonly startCheck?: StartCheck
   readonly peers: PeerClient
   readonly cache: VerifiedCache
   readonly pool: BufferPool

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { describeError } from '../core/errors.ts'
 import type { Logger } from '../core/ports.ts'
+import { serveChunkMap } from './chunk-maps/serve-map.ts'
 import type { ClientVerdict } from './client-identity.ts'
 import { ClientResponse } from './client-response.ts'
 import { Exchange, type RegistryServices, sendFailure } from './exchange.ts'
@@ -108,6 +109,8 @@ export class RegistryHandler {
         return serveList(exchange, this.#services, route.name, route.page)
       case 'manifest':
         return serveManifest(exchange, this.#services, route)
+      case 'chunk-map':
+        return serveChunkMap(exchange, this.#services, route.name, route.digest)
       case 'blob':
         return serveBlob(exchange, this.#services, route.name, route.digest)
     }

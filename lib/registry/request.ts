@@ -16,6 +16,7 @@ export type RegistryRoute =
   | { readonly kind: 'manifest'; readonly name: string; readonly tag: string }
   | { readonly kind: 'manifest'; readonly name: string; readonly digest: Digest }
   | { readonly kind: 'blob'; readonly name: string; readonly digest: Digest }
+  | { readonly kind: 'chunk-map'; readonly name: string; readonly digest: Digest }
   | { readonly kind: 'tags'; readonly name: string; readonly page: PageQuery }
   | { readonly kind: 'catalog'; readonly page: PageQuery }
 
@@ -115,7 +116,10 @@ function parseRoute(path: string, query: URLSearchParams): Parsed<RegistryRoute>
     return 'failure' in page ? page : { value: { kind: 'tags', name, page: page.value } }
   }
   if (!isDigest(last)) return malformedDigest(last)
-  if (kind === 'blobs') return { value: { kind: 'blob', name, digest: last } }
+  if (kind === 'blobs') {
+    const mapAsked = query.get('chunk-map') === '1'
+    return { value: { kind: mapAsked ? 'chunk-map' : 'blob', name, digest: last } }
+  }
   return failure(
     404,
     'UNSUPPORTED',

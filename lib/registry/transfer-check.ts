@@ -35,6 +35,8 @@ export type CheckOutcome =
 export interface TransferCheck {
   /** True where a finished body is known to be right. */
   readonly checks: boolean
+  /** Set where nobody can be believed: the transfer ends, and nobody is blamed for it. */
+  readonly refusal?: string
   pass(chunk: Uint8Array): CheckOutcome
   /** After the last byte. */
   finish(): CheckOutcome

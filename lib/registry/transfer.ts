@@ -297,6 +297,10 @@ class Transfer {
     })
     const ready = (check: TransferCheck): void => {
       if (this.#over || this.#checkedBody !== body) return
+      if (check.refusal !== undefined) {
+        this.#settle(this.#begun ? 'ended-early' : 'not-found')
+        return
+      }
       this.#check = check
       this.#flow()
     }

@@ -168,13 +168,14 @@ export interface TestPlane extends AsyncDisposable {
 /** A data plane of one node in this thread. */
 export async function startPlane(
   credentials: CredentialSet,
-  options: { host?: string; control?: SpecControl; limits?: Partial<RegistryLimits> } = {},
+  options: { host?: string; control?: SpecControl; limits?: Partial<RegistryLimits>; mapsPath?: string } = {},
 ): Promise<TestPlane> {
   const { host = '127.0.11.1', control = new SpecControl(), limits = {} } = options
   const metrics = new CountingMetrics()
   const plane = new DataPlane({
     credentials: registryCredentials(credentials),
     limits: { ...defaultRegistryLimits, ...limits },
+    mapsPath: options.mapsPath,
     reader: control.local.reader(),
     control,
     clock: systemClock,

@@ -27,17 +27,23 @@ export async function startHostilePeer(
   host: string,
   body: Buffer,
   misbehave: Misbehaviour,
+  /** It misbehaves when it is asked for its chunk map too; else it has none. */
+  options: { readonly maps: boolean } = { maps: false },
 ): Promise<HostilePeer> {
   const seen = { requests: 0, open: 0 }
   const digest = digestOf(body)
-  const options = {
+  const tls = {
     ca: credentials.clientCaPem,
     cert: credentials.serving.certPem,
     key: credentials.serving.keyPem,
     requestCert: true,
     rejectUnauthorized: true,
   }
-  const server = createServer(options, (request, response) => {
+  const server = createServer(tls, (request, response) => {
+    if (!options.maps && request.url?.includes('chunk-map=1') === true) {
+      response.writeHead(404, { 'content-length': 0 }).end()
+      return
+    }
     seen.requests++
     seen.open++
     response.once('close', () => seen.open--)

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { after, before, test } from 'node:test'
+import { type ChunkMap, ChunkMapMaker, encodeChunkMap } from '../../../lib/core/chunk-map.ts'
+import type { CredentialSet } from '../../../lib/core/credentials.ts'
+import { digestToBytes } from '../../../lib/core/digest.ts'
+import { eventually } from '../../support/eventually.ts'
+import { tempFolder } from '../../support/temp-folder.ts'
+import { makeTestCluster } from '../../support/test-trust.ts'
+import { blobPath, type ClientAnswer, candidateOf, digestOf, fetchFrom, startPlane } from '../harness.ts'
+import { startHostilePeer } from '../hostile-peer.ts'
+
+const sizeBytes = 12 * 2 ** 20 + 77
+const blob = createHash('shake256', { outputLength: sizeBytes }).update('pieces').digest()
+const digest = digestOf(blob)
+const folder = await tempFolder('map-check')
+
+let cluster: Map<string, CredentialSet>
+const node = (name: string): CredentialSet => cluster.get(name) as CredentialSet
+
+before(async () => {
+  const names = ['asking', 'liar', 'honest-1', 'honest-2', 'honest-3']
+  cluster = await makeTestCluster({ nodes: names.map((name) => ({ name })) })
+})
+after(() => folder[Symbol.asyncDispose]())
+
+function lieAt(at: number): { readonly bytes: Buffer; readonly map: Uint8Array } {
+  const bytes = Buffer.from(blob)
+  bytes[at] = (bytes[at] ?? 0) ^ 0x20
+  const maker = new ChunkMapMaker(digestOf(bytes))
+  maker.update(bytes)
+  const { pieces, prefixes } = maker.finish() as ChunkMap
+  prefixes.set(digestToBytes(digest), prefixes.length - 32)
+  return { bytes, map: encodeChunkMap({ digest, sizeBytes, pieces, prefixes }) }
+}
+
+interface Pulled {
+  readonly answer: ClientAnswer
+  /** Peers that were found to give wrong bytes. */
+  readonly blamed: ReadonlySet<string>
+  readonly checks: ReadonlyMap<string, number>
+}
+
+/** A pull among a liar, who is asked first and has a map that matches its lie, and honest holders. */
+async function pull(lie: number, honest: number, range?: string): Promise<Pulled> {
+  await using stack = new AsyncDisposableStack()
+  const { bytes, map } = lieAt(lie)
+  const liar = stack.use(
+    await startHostilePeer(
+      node('liar'),
+      '127.0.14.2',
+      blob,
+      ({ request, response, start, body, head }) => {
+        if (request.url?.includes('chunk-map=1') === true) {
+          const type = 'application/vnd.starling.chunk-map.v1'
+          response.writeHead(200, { 'content-type': type, 'content-length': map.length })
+          response.end(map)
+          return
+        }
+        head()
+        response.end(bytes.subarray(start, body.length))
+      },
+      { maps: true },
+    ),
+  )
+  const candidates = [candidateOf(node('liar'), liar.endpoint)]
+  for (let index = 1; index <= honest; index++) {
+    const plane = stack.use(
+      await startPlane(node(`honest-${index}`), { host: `127.0.14.${2 + index}`, mapsPath: folder.path }),
+    )
+    plane.control.local.put(blob)
+    candidates.push(candidateOf(node(`honest-${index}`), plane.endpoint))
+  }
+  const asking = stack.use(await startPlane(node('asking'), { host: '127.0.14.1' }))
+  asking.control.candidates = candidates
+  const answer = await fetchFrom(asking.endpoint, node('asking'), blobPath(digest), {
+    headers: range === undefined ? {} : { range },
+  })
+  const blamed = (): Set<string> =>
+    new Set(
+      asking.control.transfers
+        .filter(({ outcome }) => outcome === 'wrong-bytes')
+        .map(({ peerId }) => [...cluster].find(([, set]) => set.peerId === peerId)?.[0] ?? ''),
+    )
+  await eventually(() => blamed().has('liar'), { what: 'the liar is found' })
+  return { answer, blamed: blamed(), checks: asking.metrics.counts }
+}
+
+for (const [where, at] of [
+  ['in the first piece', 5],
+  ['in the last KiB', sizeBytes - 500],
+  ['in the middle', 6_000_000],
+] as const) {
+  test(`of four holders one lies ${where}: the client gets the right bytes, and the liar is found`, async () => {
+    const { answer, blamed, checks } = await pull(at, 3)
+    assert.equal(answer.status, 200)
+    assert.equal(answer.end, 'complete')
+    assert.ok(answer.body.equals(blob))
+    assert.deepEqual([...blamed], ['liar'])
+    assert.ok((checks.get('starling_integrity_received_total pieces') ?? 0) > 0)
+  })
+}
+
+test('a range is checked too, whatever its bounds', async () => {
+  const { answer, blamed } = await pull(4_000_000, 2, 'bytes=3999000-9000001')
+  assert.equal(answer.status, 206)
+  assert.ok(answer.body.equals(blob.subarray(3_999_000, 9_000_002)))
+  assert.deepEqual([...blamed], ['liar'])
+})
+
+test('of two holders one lies: no byte is sent but 404, and the copies tell who it was', async () => {
+  const { answer, blamed, checks } = await pull(7_000_000, 1)
+  assert.equal(answer.status, 404)
+  assert.deepEqual([...blamed], ['liar'])
+  assert.equal(checks.get('starling_integrity_received_total tied'), 1)
+})
+
+test('a sole holder that lies: the body ends before its last piece', async () => {
+  const { answer, blamed } = await pull(9_000_000, 0)
+  assert.equal(answer.end, 'early')
+  assert.ok(answer.body.length < sizeBytes)
+  assert.deepEqual([...blamed], ['liar'])
+})
