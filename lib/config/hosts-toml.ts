@@ -98,7 +98,9 @@ function body({ hosts, server }: RegistryHosts): string {
     const path = `host.${tomlString(host.url ?? '')}`
     return [`[${path}]`, ...lines(host, `${path}.`, '  ')].join('\n')
   })
-  return `${[...(top.length === 0 ? [] : [top.join('\n')]), ...rest].join('\n\n')}\n`
+  // Containerd 1.6 passes over a file that has no `host` table at all (measured, 1.6.20).
+  const all = rest.length === 0 ? ['[host]'] : rest
+  return `${[...(top.length === 0 ? [] : [top.join('\n')]), ...all].join('\n\n')}\n`
 }
 
 /** What a TOML parser must find in the text. */
@@ -106,13 +108,7 @@ function content({ hosts, server }: RegistryHosts): unknown {
   return {
     ...(server?.url === undefined ? {} : { server: server.url }),
     ...(server === undefined ? {} : { ...plainKeys(server), ...tables(server) }),
-    ...(hosts.length === 0
-      ? {}
-      : {
-          host: Object.fromEntries(
-            hosts.map((host) => [host.url ?? '', { ...plainKeys(host), ...tables(host) }]),
-          ),
-        }),
+    host: Object.fromEntries(hosts.map((host) => [host.url ?? '', { ...plainKeys(host), ...tables(host) }])),
   }
 }
 

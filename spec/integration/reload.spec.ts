@@ -43,13 +43,10 @@ describe('a node whose files change while it runs', () => {
         'mirrors:\n  a.b:\n  a.b:\n',
       ]) {
         await put(node.registriesFile, bad)
-        const [line] = await eventually(async () => {
-          const found = (await problemsOf(node)).filter((problem) =>
-            /registries\.yaml:\d+:\d+: /.test(problem),
-          )
-          return found.length > 0 && found
-        }, waits)
-        assert.match(line ?? '', /registries\.yaml:\d+:\d+: /)
+        await eventually(
+          async () => (await problemsOf(node)).some((problem) => /registries\.yaml:\d+:\d+: /.test(problem)),
+          waits,
+        )
         assert.match((await node.ops<StatusView>('status')).sharing.reason, /one\.test, two\.test/)
         await put(node.registriesFile, 'mirrors:\n  one.test:\n  two.test:\n')
         await eventually(
