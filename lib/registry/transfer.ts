@@ -1,72 +1,23 @@
-import type { Digest } from '../core/digest.ts'
-import type { Candidate, RegistryControl } from '../core/lookup.ts'
-import { judgePace, rateOf } from '../selection/pace.ts'
+import type { Candidate, TransferReport } from '../core/lookup.ts'
+import { rateOf } from '../selection/pace.ts'
 import type { PlanEffect } from '../selection/plan-types.ts'
-import { defaultStripes, type StripeSettings } from '../selection/stripe-layout.ts'
+import { defaultStripes } from '../selection/stripe-layout.ts'
 import { TransferPlan } from '../selection/transfer-plan.ts'
 import type { WantedBytes } from '../selection/wanted-bytes.ts'
+import { BodyOutput } from './body-output.ts'
+import { BusyWait } from './busy-wait.ts'
 import { rangeHeader } from './peer-answer.ts'
-import type { PeerClient } from './peer-client.ts'
 import { type FetchEnd, PeerFetch } from './peer-fetch.ts'
 import { TransferAttempt } from './transfer-attempt.ts'
 import { TransferBudget } from './transfer-budget.ts'
-import { type CheckOutcome, type StartCheck, startDigestCheck, type TransferCheck } from './transfer-check.ts'
+import { type CheckOutcome, startDigestCheck, type TransferCheck } from './transfer-check.ts'
+import type { BodySink, TransferDeps, TransferJob, TransferResult } from './transfer-job.ts'
+import { findLaggards, overtakenReport, type Running } from './transfer-watch.ts'
 
-/** Where the bytes go. `begin` comes once, when the first bytes are in hand, or never. */
-export interface BodySink {
-  begin(body: { readonly sizeBytes: number; readonly start: number; readonly end: number }): void
-  /** False where no more should come until `drained` resolves. */
-  write(chunk: Uint8Array): boolean
-  drained(): Promise<void>
-}
-
-export interface TransferJob {
-  readonly digest: Digest
-  /** Path and query to ask a peer for. */
-  readonly path: string
-  readonly wanted: WantedBytes
-  readonly candidates: readonly Candidate[]
-  /** Larger bodies are refused. */
-  readonly maxSizeBytes: number
-  /** Where the client already has bytes before `wanted`: the size that the body must have; `begin` is not called. */
-  readonly begunSizeBytes: number | undefined
-  /** The whole is asked for at once: what is asked for knows no ranges. */
-  readonly unranged?: boolean
-  /** The holders as they are now, asked for when all that were known are busy. */
-  readonly lookAgain?: () => Promise<readonly Candidate[]>
-  readonly signal: AbortSignal
-}
-
-export interface TransferDeps {
-  readonly peers: Pick<PeerClient, 'open'>
-  readonly control: RegistryControl
-  readonly limits: { readonly stallTimeoutMs: number; readonly openBudgetMs: number }
-  /** Memory for ranges ahead, shared by all transfers. */
-  readonly budget?: TransferBudget
-  readonly stripes?: StripeSettings
-  readonly startCheck?: StartCheck
-  /** Monotonic milliseconds. */
-  readonly now: () => number
-}
-
-export interface TransferResult {
-  /** `ended-early`: the client has a part, and nobody is left who could go on. */
-  readonly outcome: 'finished' | 'ended-early' | 'not-found' | 'unsatisfiable' | 'cancelled'
-  readonly sizeBytes: number | undefined
-  /** The digest of the whole was checked. */
-  readonly verified: boolean
-  readonly attempts: readonly TransferAttempt[]
-}
-
-interface Running {
-  readonly fetch: PeerFetch
-  readonly attempt: TransferAttempt
-  readonly source: number
-}
+export type { BodySink, TransferDeps, TransferJob, TransferResult }
 
 const maxTickMs = 100
 const minTickMs = 10
-const lookAgainMs = 250
 
 /**
  * Gets one body from candidates into a sink (DESIGN §6): the plan decides, this moves the bytes. Settles with an outcome, never
@@ -78,7 +29,7 @@ export function runTransfer(job: TransferJob, sink: BodySink, deps: TransferDeps
 
 class Transfer {
   readonly #job: TransferJob
-  readonly #sink: BodySink
+  readonly #out: BodyOutput
   readonly #deps: TransferDeps
   readonly #resolve: (result: TransferResult) => void
   readonly #plan: TransferPlan
@@ -94,15 +45,11 @@ class Transfer {
   readonly #checkAbort = new AbortController()
   #check: TransferCheck | undefined
   #checkedBody: unknown
-  #begun: boolean
-  /** Offset of the next byte that the check takes, and of the next one that goes out. */
+  /** Offset of the next byte that the check takes. */
   #taken = 0
-  #sent = 0
-  #full = false
   #pumping = false
   #over = false
-  #waitingSinceMs: number | undefined
-  #lookedMs = 0
+  readonly #busyWait: BusyWait
   #bestRate = 0
 
   constructor(
@@ -112,11 +59,11 @@ class Transfer {
     resolve: (result: TransferResult) => void,
   ) {
     this.#job = job
-    this.#sink = sink
+    this.#out = new BodyOutput(sink, job.begunSizeBytes !== undefined, () => this.#flow())
     this.#deps = deps
     this.#resolve = resolve
     this.#candidates = [...job.candidates]
-    this.#begun = job.begunSizeBytes !== undefined
+    this.#busyWait = new BusyWait(job.lookAgain, deps.limits.openBudgetMs)
     this.#deadlineMs = deps.now() + deps.limits.openBudgetMs
     this.#plan = new TransferPlan(job.candidates, {
       wanted: job.wanted,
@@ -183,28 +130,23 @@ class Transfer {
         case 'finish':
           this.#finish()
           break
-        case 'end-early':
-          this.#settle('ended-early')
-          break
-        case 'not-found':
-          this.#settle('not-found')
-          break
         case 'unsatisfiable':
           this.#settle('unsatisfiable', effect.sizeBytes)
           break
+        default:
+          this.#settle(effect.type === 'not-found' ? 'not-found' : 'ended-early')
       }
     }
   }
 
   #overtaken(id: number): void {
-    const pace = this.#running.get(id)?.fetch.pace
-    if (pace === undefined) return
-    const silent = pace.quietMs >= this.#deps.limits.stallTimeoutMs / 4
-    const reason = silent ? `no byte for ${Math.round(pace.quietMs)} ms` : 'another one was faster'
-    this.#stop(id, silent ? 'stalled' : 'slow', reason)
+    const running = this.#running.get(id)
+    if (running === undefined) return
+    const { outcome, reason } = overtakenReport(running.fetch, this.#deps.limits.stallTimeoutMs)
+    this.#stop(id, outcome, reason)
   }
 
-  #stop(id: number, outcome: 'slow' | 'stalled' | 'cancelled' | 'refused', reason: string): void {
+  #stop(id: number, outcome: TransferReport['outcome'], reason: string): void {
     const running = this.#running.get(id)
     if (running === undefined) return
     this.#running.delete(id)
@@ -285,7 +227,7 @@ class Transfer {
     if (this.#over || body === undefined || body === this.#checkedBody) return
     this.#checkedBody = body
     this.#check = undefined
-    this.#taken = this.#sent = body.start
+    this.#taken = this.#out.offset = body.start
     const { digest, path } = this.#job
     const { signal } = this.#checkAbort
     const started = (this.#deps.startCheck ?? startDigestCheck)({
@@ -298,7 +240,7 @@ class Transfer {
     const ready = (check: TransferCheck): void => {
       if (this.#over || this.#checkedBody !== body) return
       if (check.refusal !== undefined) {
-        this.#settle(this.#begun ? 'ended-early' : 'not-found')
+        this.#settle(this.#out.begun ? 'ended-early' : 'not-found')
         return
       }
       this.#check = check
@@ -309,8 +251,9 @@ class Transfer {
   }
 
   #flow(): void {
+    if (this.#over) return
     this.#pump()
-    if (this.#full || this.#over) return
+    if (this.#out.full || this.#over) return
     for (const { fetch } of this.#running.values()) fetch.resume()
   }
 
@@ -319,14 +262,14 @@ class Transfer {
     if (this.#pumping) return
     this.#pumping = true
     try {
-      while (!this.#over && !this.#full && this.#check !== undefined) {
+      while (!this.#over && !this.#out.full && this.#check !== undefined) {
         const { head } = this.#plan
         if (head === undefined || this.#plan.body !== this.#checkedBody) break
         const buffer = this.#buffers.get(head.id)
         const chunk = buffer?.shift()
         if (chunk !== undefined) {
           this.#taken += chunk.length
-          this.#out(this.#check.pass(chunk))
+          this.#pass(this.#check.pass(chunk))
           continue
         }
         this.#buffers.delete(head.id)
@@ -338,35 +281,23 @@ class Transfer {
     }
   }
 
-  #out(outcome: CheckOutcome, last = false): boolean {
+  #pass(outcome: CheckOutcome, last = false): boolean {
     if ('wrongFrom' in outcome) {
       this.#wrong(outcome.wrongFrom, outcome.reason)
       return false
     }
-    for (const chunk of outcome.free) {
-      this.#begin()
-      this.#sent += chunk.length
-      if (!this.#sink.write(chunk) && !last) this.#wait()
-    }
-    if (outcome.free.length > 0) this.#plan.step({ type: 'forwarded', to: this.#sent })
+    if (outcome.free.length === 0) return true
+    this.#begin()
+    this.#out.write(outcome.free, last)
+    this.#plan.step({ type: 'forwarded', to: this.#out.offset })
     return true
   }
 
   #begin(): void {
     const { body } = this.#plan
-    if (this.#begun || body === undefined) return
-    this.#begun = true
+    if (body === undefined) return
     this.#plan.step({ type: 'committed' })
-    this.#sink.begin(body)
-  }
-
-  #wait(): void {
-    if (this.#full) return
-    this.#full = true
-    void this.#sink.drained().then(() => {
-      this.#full = false
-      if (!this.#over) this.#flow()
-    })
+    this.#out.begin(body)
   }
 
   #finish(): void {
@@ -378,7 +309,7 @@ class Transfer {
       this.#settle('finished')
       return
     }
-    if (!this.#out(check.finish(), true)) return
+    if (!this.#pass(check.finish(), true)) return
     this.#begin()
     this.#settle('finished')
   }
@@ -392,7 +323,7 @@ class Transfer {
     const outcome = givers.size === 1 ? 'wrong-bytes' : 'broken'
     for (const source of givers) this.#blame(source, outcome, reason)
     if (from === 'unknown') {
-      this.#settle(this.#begun ? 'ended-early' : 'not-found')
+      this.#settle(this.#out.begun ? 'ended-early' : 'not-found')
       return
     }
     const to = this.#taken
@@ -416,23 +347,13 @@ class Transfer {
     if (this.#over) return
     const { now, limits } = this.#deps
     const nowMs = now()
-    if (!this.#begun && nowMs >= this.#deadlineMs) {
+    if (!this.#out.begun && nowMs >= this.#deadlineMs) {
       this.#settle('not-found')
       return
     }
-    for (const [id, { fetch, attempt, source }] of [...this.#running]) {
-      const rates = [...this.#running.values()].filter((other) => other.source !== source)
-      const siblingRate = Math.max(this.#bestRate, ...rates.map((other) => rateOf(other.fetch.pace)))
-      const verdict = judgePace(fetch.pace, { stallTimeoutMs: limits.stallTimeoutMs, siblingRate })
-      if (verdict === 'fine' || fetch.paused) continue
-      if (verdict === 'late') {
-        this.#apply(this.#plan.step({ type: 'late', fetch: id }))
-        continue
-      }
-      this.#running.delete(id)
-      fetch.cancel()
-      attempt.end('stalled', `no byte for ${limits.stallTimeoutMs} ms`)
-      this.#apply(this.#plan.step({ type: 'failed', fetch: id }))
+    for (const { id, verdict } of findLaggards(this.#running, this.#bestRate, limits.stallTimeoutMs)) {
+      if (verdict === 'stalled') this.#stop(id, 'stalled', `no byte for ${limits.stallTimeoutMs} ms`)
+      this.#apply(this.#plan.step({ type: verdict === 'stalled' ? 'failed' : 'late', fetch: id }))
     }
     if (this.#over) return
     this.#apply(this.#plan.step({ type: 'tick', nowMs }))
@@ -441,28 +362,18 @@ class Transfer {
 
   /** All candidates are busy: others may have got the blob meanwhile. */
   #waitForRoom(nowMs: number): void {
-    if (this.#over || !this.#plan.waiting) {
-      this.#waitingSinceMs = undefined
-      return
-    }
-    this.#waitingSinceMs ??= nowMs
-    if (nowMs - this.#waitingSinceMs >= this.#deps.limits.openBudgetMs) {
-      this.#settle(this.#begun ? 'ended-early' : 'not-found')
-      return
-    }
-    if (this.#job.lookAgain === undefined || nowMs - this.#lookedMs < lookAgainMs) return
-    this.#lookedMs = nowMs
-    this.#job.lookAgain().then(
-      (found) => {
-        if (this.#over) return
-        const known = new Set(this.#candidates.map(({ peer }) => peer.peerId))
-        const candidates = found.filter(({ peer }) => !known.has(peer.peerId))
-        if (candidates.length === 0) return
-        this.#candidates.push(...candidates)
-        this.#apply(this.#plan.step({ type: 'candidates', candidates }))
-      },
-      () => {},
-    )
+    if (this.#over) return
+    const next = this.#busyWait.next(this.#plan.waiting, nowMs)
+    if (next === 'give-up') this.#settle(this.#out.begun ? 'ended-early' : 'not-found')
+    else if (next === 'look') void this.#busyWait.look().then((found) => this.#add(found))
+  }
+
+  #add(found: readonly Candidate[]): void {
+    const known = new Set(this.#candidates.map(({ peer }) => peer.peerId))
+    const candidates = found.filter(({ peer }) => !known.has(peer.peerId))
+    if (this.#over || candidates.length === 0) return
+    this.#candidates.push(...candidates)
+    this.#apply(this.#plan.step({ type: 'candidates', candidates }))
   }
 }
 

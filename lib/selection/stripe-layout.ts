@@ -28,15 +28,28 @@ export function isOpenEnded(wanted: WantedBytes): boolean {
 }
 
 /** Last byte, included, of the first request, when nothing is known of the size; undefined where all is asked for at once. */
-export function firstRangeEnd(
-  wanted: WantedBytes,
-  holders: number,
-  settings: StripeSettings,
-): number | undefined {
+function firstRangeEnd(wanted: WantedBytes, holders: number, settings: StripeSettings): number | undefined {
   if (wanted.kind === 'suffix') return undefined
   if (isOpenEnded(wanted)) return wanted.start + droppedAfterBytes - 1
   if (holders < 2) return wanted.end
   return Math.min(wanted.start + settings.thresholdBytes - 1, wanted.end ?? Number.POSITIVE_INFINITY)
+}
+
+/** What a candidate that has `reach` bytes is asked for, when nothing is known of the size; `end` is included. */
+export function firstRequest(
+  wanted: WantedBytes,
+  reach: number,
+  holders: number,
+  settings: StripeSettings | undefined,
+): { readonly wanted: WantedBytes; readonly at: number; readonly end: number } {
+  const start = wanted.kind === 'span' ? wanted.start : 0
+  if (wanted.kind === 'suffix' || settings === undefined) {
+    return { wanted, at: start, end: Number.POSITIVE_INFINITY }
+  }
+  const end = Math.min(firstRangeEnd(wanted, holders, settings) ?? Number.POSITIVE_INFINITY, reach - 1)
+  return end === Number.POSITIVE_INFINITY
+    ? { wanted, at: start, end }
+    : { wanted: { kind: 'span', start, end }, at: start, end }
 }
 
 /**

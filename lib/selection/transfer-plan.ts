@@ -1,7 +1,8 @@
 import type { Candidate } from '../core/lookup.ts'
+import { GivenBytes } from './given-bytes.ts'
 import { PlanSources } from './plan-sources.ts'
 import type { Fetch, PlanEffect, PlanEvent, PlanOptions, Received, Span } from './plan-types.ts'
-import { firstRangeEnd, isOpenEnded, mayReadAhead, rangeEnd } from './stripe-layout.ts'
+import { firstRequest, isOpenEnded, mayReadAhead, rangeEnd } from './stripe-layout.ts'
 import { type BodySpan, resolveWanted, type WantedBytes, wholeBody } from './wanted-bytes.ts'
 
 /** Requests beside the first one that a range may be given, when it is late. */
@@ -21,9 +22,7 @@ export class TransferPlan {
   readonly #options: PlanOptions
   readonly #sources: PlanSources
   readonly #fetches = new Map<number, Fetch>()
-  readonly #contributors = new Set<number>()
-  /** Who gave what of the bytes that are not forwarded yet. */
-  #given: { source: number; from: number; to: number }[] = []
+  readonly #given = new GivenBytes()
   #spans: Span[] = []
   #body: BodySpan | undefined
   /** The first byte that is in no range yet. */
@@ -60,7 +59,7 @@ export class TransferPlan {
 
   /** Candidates that gave bytes since the body was begun (anew). */
   get contributors(): ReadonlySet<number> {
-    return this.#contributors
+    return this.#given.givers
   }
 
   /** No request is under way, though bytes are missing: all that are left are busy. */
@@ -70,7 +69,7 @@ export class TransferPlan {
 
   /** Who gave bytes from `from` up to, not including, `to`, as far as they were not forwarded yet. */
   giversOf(from: number, to: number): Set<number> {
-    return new Set(this.#given.filter((part) => part.from < to && part.to > from).map(({ source }) => source))
+    return this.#given.between(from, to)
   }
 
   step(event: PlanEvent): PlanEffect[] {
@@ -78,51 +77,33 @@ export class TransferPlan {
     // Wrong bytes may be found after the last one has come.
     if (event.type === 'wrong' && this.#finished) this.#done = this.#finished = false
     if (this.#done) return effects
+    // What the transfer tells in passing gives nobody work.
+    if (event.type === 'committed' || event.type === 'forwarded') {
+      if (event.type === 'committed') this.#committed = true
+      else this.#given.forward(event.to)
+      return effects
+    }
     const fetch = 'fetch' in event ? this.#fetches.get(event.fetch) : undefined
     if ('fetch' in event && fetch === undefined) return effects
-    switch (event.type) {
-      case 'start':
-        break
-      case 'candidates':
-        this.#sources.add(event.candidates)
-        break
-      case 'tick':
-        this.#sources.wake(event.nowMs)
-        break
-      case 'committed':
-        this.#committed = true
-        break
-      case 'forwarded':
-        this.#given = this.#given.filter(({ to }) => to > event.to)
-        break
-      case 'passed':
-        this.#pass()
-        break
-      case 'wrong':
-        this.#wrong(event.from, event.to, effects)
-        break
-      case 'opened':
-        this.#open(fetch as Fetch, event, effects)
-        break
-      case 'unsatisfiable':
-        if (this.#unsatisfiable(fetch as Fetch, event.sizeBytes, effects)) return effects
-        break
-      case 'ended':
-        this.#ended(fetch as Fetch, effects)
-        break
-      case 'failed':
-        this.#fail(fetch as Fetch, 'failed', effects)
-        break
-      case 'busy':
-        this.#remove(fetch as Fetch)
-        this.#sources.busy((fetch as Fetch).source, event.retryAtMs)
-        break
-      case 'late':
-        this.#hedge(fetch as Fetch, effects)
-        break
-    }
+    if (fetch !== undefined) this.#answered(fetch, event, effects)
+    else if (event.type === 'candidates') this.#sources.add(event.candidates)
+    else if (event.type === 'tick') this.#sources.wake(event.nowMs)
+    else if (event.type === 'passed') this.#pass()
+    else if (event.type === 'wrong') this.#wrong(event.from, event.to, effects)
     this.#assign(effects)
     return effects
+  }
+
+  #answered(fetch: Fetch, event: PlanEvent, effects: PlanEffect[]): void {
+    if (event.type === 'opened') this.#open(fetch, event, effects)
+    else if (event.type === 'unsatisfiable') this.#unsatisfiable(fetch, event.sizeBytes, effects)
+    else if (event.type === 'ended') this.#ended(fetch, effects)
+    else if (event.type === 'failed') this.#fail(fetch, 'failed', effects)
+    else if (event.type === 'late') this.#hedge(fetch, effects)
+    else if (event.type === 'busy') {
+      this.#remove(fetch)
+      this.#sources.busy(fetch.source, event.retryAtMs)
+    }
   }
 
   /** Bytes have come. `take` of them after the first `skip` are new, and follow what came of their range before. */
@@ -135,7 +116,7 @@ export class TransferPlan {
     const skip = Math.max(0, Math.min(span.reached, to) - at)
     const take = to - at - skip
     if (take > 0) {
-      this.#note(fetch.source, span.reached, to)
+      this.#given.note(fetch.source, span.reached, to)
       span.reached = to
     }
     return { span: span.id, skip, take }
@@ -148,18 +129,10 @@ export class TransferPlan {
     return effects
   }
 
-  #note(source: number, from: number, to: number): void {
-    this.#contributors.add(source)
-    const last = this.#given.at(-1)
-    if (last?.source === source && last.to === from) last.to = to
-    else this.#given.push({ source, from, to })
-  }
-
   /** What is known of the body came from a candidate that gave nothing, or may have lied: it is not believed. */
   #rewind(effects: PlanEffect[]): void {
     for (const span of this.#spans) this.#drop(span, effects)
-    this.#contributors.clear()
-    this.#given = []
+    this.#given.clear()
     this.#body = undefined
     this.#spans = [this.#newSpan(0, -1, false)]
     this.#sources.forgetDisagreement()
@@ -225,26 +198,22 @@ export class TransferPlan {
     for (const other of [...fetch.span.fetches]) if (other !== fetch) this.#cancel(other, effects, true)
   }
 
-  /** True where that is the end of the transfer. */
-  #unsatisfiable(fetch: Fetch, sizeBytes: number, effects: PlanEffect[]): boolean {
-    if (this.#body !== undefined || this.#committed) {
+  #unsatisfiable(fetch: Fetch, sizeBytes: number, effects: PlanEffect[]): void {
+    const { wanted } = this.#options
+    const empty = wanted === wholeBody && sizeBytes === 0
+    if (this.#body !== undefined || (!empty && resolveWanted(wanted, sizeBytes) !== undefined)) {
       this.#fail(fetch, 'failed', effects)
-      return false
-    }
-    if (this.#options.wanted === wholeBody && sizeBytes === 0) {
-      this.#body = { sizeBytes: 0, start: 0, end: -1 }
-      this.#frontier = 0
-      this.#remove(fetch)
-      return false
-    }
-    if (resolveWanted(this.#options.wanted, sizeBytes) !== undefined) {
-      this.#fail(fetch, 'failed', effects)
-      return false
+      return
     }
     this.#remove(fetch)
+    if (empty) {
+      this.#body = { sizeBytes: 0, start: 0, end: -1 }
+      Object.assign(fetch.span, { start: 0, end: -1, reached: 0 })
+      this.#frontier = 0
+      return
+    }
     this.#end(effects)
     effects.push({ type: 'unsatisfiable', sizeBytes })
-    return true
   }
 
   #ended(fetch: Fetch, effects: PlanEffect[]): void {
@@ -262,7 +231,7 @@ export class TransferPlan {
     this.#remove(fetch)
     effects.push({ type: 'failed', fetch: fetch.id, disagrees: state === 'disagrees' })
     this.#sources.fail(fetch.source, state)
-    if (this.#contributors.size === 0 && !this.#committed && this.#fetches.size === 0) this.#rewind(effects)
+    if (this.#given.givers.size === 0 && !this.#committed && this.#fetches.size === 0) this.#rewind(effects)
   }
 
   #wrong(from: number, to: number, effects: PlanEffect[]): void {
@@ -282,7 +251,7 @@ export class TransferPlan {
       this.#drop(span, effects)
       this.#spans[index] = this.#newSpan(span.start, span.end, false)
     }
-    this.#given = this.#given.filter(({ source }) => !liars.has(source))
+    this.#given.forgetFrom(liars)
     const end = partly ? head.end : to - 1
     if (partly) this.#spans.shift()
     this.#spans.unshift(this.#newSpan(from, end, false))
@@ -314,23 +283,18 @@ export class TransferPlan {
     let at = span.reached
     let end = Math.min(span.end, reach - 1)
     if (this.#body === undefined) {
-      ;({ wanted, at, end } = this.#firstRequest(reach))
+      ;({ wanted, at, end } = firstRequest(
+        this.#options.wanted,
+        reach,
+        this.#sources.readyCount,
+        this.#options.stripes,
+      ))
     } else wanted = { kind: 'span', start: at, end }
     const fetch: Fetch = { id: this.#nextId++, source, span, at, end, opened: false }
     this.#fetches.set(fetch.id, fetch)
     span.fetches.push(fetch)
     this.#sources.get(source).running++
     effects.push({ type: 'request', fetch: fetch.id, source, wanted })
-  }
-
-  #firstRequest(reach: number): { wanted: WantedBytes; at: number; end: number } {
-    const { wanted, stripes } = this.#options
-    const everything = { wanted, at: 0, end: Number.POSITIVE_INFINITY }
-    if (wanted.kind === 'suffix' || stripes === undefined) return everything
-    const first = firstRangeEnd(wanted, this.#sources.readyCount, stripes) ?? Number.POSITIVE_INFINITY
-    const end = Math.min(first, reach - 1)
-    if (end === Number.POSITIVE_INFINITY) return { ...everything, at: wanted.start }
-    return { wanted: { kind: 'span', start: wanted.start, end }, at: wanted.start, end }
   }
 
   /** Gives work to the candidates that are free, and finds out when there is none left. */

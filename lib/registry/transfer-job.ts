@@ -1,0 +1,54 @@
+import type { Digest } from '../core/digest.ts'
+import type { Candidate, RegistryControl } from '../core/lookup.ts'
+import type { StripeSettings } from '../selection/stripe-layout.ts'
+import type { WantedBytes } from '../selection/wanted-bytes.ts'
+import type { PeerClient } from './peer-client.ts'
+import type { TransferAttempt } from './transfer-attempt.ts'
+import type { TransferBudget } from './transfer-budget.ts'
+import type { StartCheck } from './transfer-check.ts'
+
+/** Where the bytes go. `begin` comes once, when the first bytes are in hand, or never. */
+export interface BodySink {
+  begin(body: { readonly sizeBytes: number; readonly start: number; readonly end: number }): void
+  /** False where no more should come until `drained` resolves. */
+  write(chunk: Uint8Array): boolean
+  drained(): Promise<void>
+}
+
+export interface TransferJob {
+  readonly digest: Digest
+  /** Path and query to ask a peer for. */
+  readonly path: string
+  readonly wanted: WantedBytes
+  readonly candidates: readonly Candidate[]
+  /** Larger bodies are refused. */
+  readonly maxSizeBytes: number
+  /** Where the client already has bytes before `wanted`: the size that the body must have; `begin` is not called. */
+  readonly begunSizeBytes: number | undefined
+  /** The whole is asked for at once: what is asked for knows no ranges. */
+  readonly unranged?: boolean
+  /** The holders as they are now, asked for when all that were known are busy. */
+  readonly lookAgain?: () => Promise<readonly Candidate[]>
+  readonly signal: AbortSignal
+}
+
+export interface TransferDeps {
+  readonly peers: Pick<PeerClient, 'open'>
+  readonly control: RegistryControl
+  readonly limits: { readonly stallTimeoutMs: number; readonly openBudgetMs: number }
+  /** Memory for ranges ahead, shared by all transfers. */
+  readonly budget?: TransferBudget
+  readonly stripes?: StripeSettings
+  readonly startCheck?: StartCheck
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
+export interface TransferResult {
+  /** `ended-early`: the client has a part, and nobody is left who could go on. */
+  readonly outcome: 'finished' | 'ended-early' | 'not-found' | 'unsatisfiable' | 'cancelled'
+  readonly sizeBytes: number | undefined
+  /** The digest of the whole was checked. */
+  readonly verified: boolean
+  readonly attempts: readonly TransferAttempt[]
+}
