@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { version } from '../app/version.ts'
 import { describeError, StarlingError } from '../core/errors.ts'
 import { addAgentCommand } from './agent.ts'
+import { addCheckCommand } from './check.ts'
 import { addCleanupCommand } from './cleanup.ts'
 import { addConfigCommands } from './config.ts'
 import { addConfigureCommand } from './configure.ts'
@@ -56,6 +57,7 @@ export function createProgram(context: CliContext): Command {
   addConfigCommands(program, context)
   addConfigureCommand(program, context)
   addCleanupCommand(program, context)
+  addCheckCommand(program, context)
   addTrustCommands(program, context)
   addVersionCommand(program, context)
   return program
