@@ -17,6 +17,9 @@ export function edgesOf(body: CheckedBody): Record<'before' | 'after', { start: 
   return { before: { start: first, end: body.start }, after: { start: body.end + 1, end: last } }
 }
 
+/** A peer may send a byte at a time: more parts than this are joined. */
+const maxParts = 1024
+
 /**
  * Holds back each piece of a body until it is what the map says. For a whole body one running hash does
  * (`ChunkMap.prefixes`), and its last step is the digest itself.
@@ -45,7 +48,7 @@ export class PieceCheck implements TransferCheck {
   }
 
   pass(chunk: Uint8Array): CheckOutcome {
-    const free: Uint8Array[] = []
+    let free: Uint8Array[] = []
     const boundary = this.#offset - (this.#offset % pieceSizeBytes)
     this.#letOut = this.#before
     for (let index = 0; index < chunk.length; ) {
@@ -55,12 +58,13 @@ export class PieceCheck implements TransferCheck {
       if (part.length === 0) break
       this.#hash.update(part)
       this.#held.push(part)
+      if (this.#held.length > maxParts) this.#held = [Buffer.concat(this.#held)]
       index += part.length
       this.#offset += part.length
       if (this.#offset < end) break
       if (this.#offset === this.#body.end + 1) this.#hash.update(this.#edges.after)
       if (!this.#isRight(start / pieceSizeBytes)) return this.#wrong(start / pieceSizeBytes, boundary)
-      free.push(...this.#held)
+      free = free.length === 0 ? this.#held : free.concat(this.#held)
       this.#held = []
     }
     return { free }

@@ -73,7 +73,7 @@ test('bytes that are no map of the digest are refused, whatever they are', () =>
 const scenario = fc.record({
   range: fc.tuple(fc.nat(sizeBytes - 1), fc.nat(sizeBytes - 1)),
   whole: fc.boolean(),
-  chunks: fc.array(fc.integer({ min: 1, max: 1_500_000 }), { minLength: 1, maxLength: 8 }),
+  chunks: fc.array(fc.integer({ min: 200, max: 1_500_000 }), { minLength: 1, maxLength: 8 }),
   flips: fc.array(fc.nat(sizeBytes - 1), { maxLength: 4 }),
 })
 
@@ -122,4 +122,16 @@ test('a body that ends before its last piece is whole is wrong from that piece o
   const check = checkOf(0, sizeBytes - 1)
   check.pass(blob.subarray(0, 2 * pieceSizeBytes + 5))
   assert.equal((check.finish() as { wrongFrom: number }).wrongFrom, 2 * pieceSizeBytes)
+})
+
+test('a piece that comes a byte at a time is held in few parts', () => {
+  const check = checkOf(0, pieceSizeBytes - 1)
+  let parts: readonly Uint8Array[] = []
+  for (let at = 0; at < pieceSizeBytes; at++) {
+    const outcome = check.pass(blob.subarray(at, at + 1))
+    assert.ok('free' in outcome)
+    parts = outcome.free
+  }
+  assert.ok(parts.length > 0 && parts.length <= 1024)
+  assert.ok(Buffer.concat(parts).equals(blob.subarray(0, pieceSizeBytes)))
 })
