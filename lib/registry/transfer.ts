@@ -94,7 +94,7 @@ class Transfer {
     clearInterval(this.#ticker)
     this.#checkAbort.abort()
     this.#job.signal.removeEventListener('abort', this.#onAbort)
-    this.#judged()
+    for (const { attempt } of this.#unjudged.splice(0)) attempt.end('complete', '')
     this.#plan.close()
     for (const { fetch, attempt } of this.#running.values()) {
       fetch.cancel()
@@ -109,40 +109,21 @@ class Transfer {
   #apply(effects: readonly PlanEffect[]): void {
     for (const effect of effects) {
       if (this.#over) return
-      switch (effect.type) {
-        case 'request':
-          this.#request(effect.fetch, effect.source, effect.wanted)
-          break
-        case 'cancel':
-          if (effect.overtaken) this.#overtaken(effect.fetch)
-          else this.#stop(effect.fetch, 'cancelled', '')
-          break
-        case 'failed':
-          this.#stop(
-            effect.fetch,
-            'refused',
-            effect.disagrees ? 'says another size of it' : 'answered with other bytes than were asked for',
-          )
-          break
-        case 'drop':
-          this.#buffers.delete(effect.span)
-          break
-        case 'finish':
-          this.#finish()
-          break
-        case 'unsatisfiable':
-          this.#settle('unsatisfiable', effect.sizeBytes)
-          break
-        default:
-          this.#settle(effect.type === 'not-found' ? 'not-found' : 'ended-early')
-      }
+      if (effect.type === 'request') this.#request(effect.fetch, effect.source, effect.wanted)
+      else if (effect.type === 'cancel' && effect.overtaken) this.#overtaken(effect.fetch)
+      else if (effect.type === 'cancel') this.#stop(effect.fetch, 'cancelled', '')
+      else if (effect.type === 'failed') this.#stop(effect.fetch, 'refused', useless(effect.disagrees))
+      else if (effect.type === 'drop') this.#buffers.delete(effect.span)
+      else if (effect.type === 'finish') this.#finish()
+      else if (effect.type === 'unsatisfiable') this.#settle('unsatisfiable', effect.sizeBytes)
+      else this.#settle(effect.type === 'not-found' ? 'not-found' : 'ended-early')
     }
   }
 
   #overtaken(id: number): void {
-    const running = this.#running.get(id)
-    if (running === undefined) return
-    const { outcome, reason } = overtakenReport(running.fetch, this.#deps.limits.stallTimeoutMs)
+    const fetch = this.#running.get(id)?.fetch
+    if (fetch === undefined) return
+    const { outcome, reason } = overtakenReport(fetch, this.#deps.limits.stallTimeoutMs)
     this.#stop(id, outcome, reason)
   }
 
@@ -155,9 +136,8 @@ class Transfer {
   }
 
   #request(id: number, source: number, wanted: WantedBytes): void {
-    const { peer } = this.#candidates[source] as Candidate
-    const attempt = new TransferAttempt(peer, this.#deps)
-    this.#attempts.push(attempt)
+    const attempt = this.#newAttempt(source)
+    const { peer } = attempt
     const { digest, path } = this.#job
     const fetch = new PeerFetch({ digest, path, peer, range: rangeHeader(wanted) }, this.#deps, {
       onHead: (head) => {
@@ -166,13 +146,19 @@ class Transfer {
           this.#apply(this.#plan.step({ type: 'failed', fetch: id }))
           return
         }
-        this.#apply(this.#plan.step({ type: 'opened', fetch: id, ...bodyOf(head) }))
+        this.#apply(this.#plan.step({ ...head, fetch: id, type: 'opened' }))
         this.#startCheck()
       },
       onChunk: (chunk) => this.#received(id, fetch, attempt, chunk),
       onEnd: (end) => this.#ended(id, end),
     })
     this.#running.set(id, { fetch, attempt, source })
+  }
+
+  #newAttempt(source: number): TransferAttempt {
+    const attempt = new TransferAttempt((this.#candidates[source] as Candidate).peer, this.#deps)
+    this.#attempts.push(attempt)
+    return attempt
   }
 
   #received(id: number, fetch: PeerFetch, attempt: TransferAttempt, chunk: Buffer): void {
@@ -212,13 +198,9 @@ class Transfer {
       }
       this.#apply(effects)
       this.#pump()
-      this.#judged()
+      for (const judged of this.#unjudged.splice(0)) judged.attempt.end('complete', '')
     }
     this.#startCheck()
-  }
-
-  #judged(): void {
-    for (const { attempt } of this.#unjudged.splice(0)) attempt.end('complete', '')
   }
 
   /** A check belongs to what is known of the body; where that is not believed any more, the next one begins. */
@@ -286,8 +268,7 @@ class Transfer {
       this.#wrong(outcome.wrongFrom, outcome.reason)
       return false
     }
-    if (outcome.free.length === 0) return true
-    this.#begin()
+    if (outcome.free.length > 0) this.#begin()
     this.#out.write(outcome.free, last)
     this.#plan.step({ type: 'forwarded', to: this.#out.offset })
     return true
@@ -302,14 +283,8 @@ class Transfer {
 
   #finish(): void {
     this.#startCheck()
-    const check = this.#check
-    if (check === undefined) {
-      // An empty body: there is nothing that a check could wait for.
-      this.#begin()
-      this.#settle('finished')
-      return
-    }
-    if (!this.#pass(check.finish(), true)) return
+    // Without a check the body is empty: there is nothing that it could wait for.
+    if (this.#check !== undefined && !this.#pass(this.#check.finish(), true)) return
     this.#begin()
     this.#settle('finished')
   }
@@ -321,7 +296,11 @@ class Transfer {
         ? this.#plan.contributors
         : this.#plan.giversOf(from, Math.max(this.#taken, from + 1))
     const outcome = givers.size === 1 ? 'wrong-bytes' : 'broken'
-    for (const source of givers) this.#blame(source, outcome, reason)
+    const known = [...this.#running.values(), ...this.#unjudged]
+    for (const source of givers) {
+      const open = known.find((running) => running.source === source)
+      ;(open?.attempt ?? this.#newAttempt(source)).end(outcome, reason)
+    }
     if (from === 'unknown') {
       this.#settle(this.#out.begun ? 'ended-early' : 'not-found')
       return
@@ -329,18 +308,6 @@ class Transfer {
     const to = this.#taken
     this.#taken = from
     this.#apply(this.#plan.step({ type: 'wrong', from, to }))
-  }
-
-  #blame(source: number, outcome: 'wrong-bytes' | 'broken', reason: string): void {
-    const open = [...this.#running.values(), ...this.#unjudged].find((running) => running.source === source)
-    if (open !== undefined) {
-      open.attempt.end(outcome, reason)
-      return
-    }
-    const { peer } = this.#candidates[source] as Candidate
-    const attempt = new TransferAttempt(peer, this.#deps)
-    this.#attempts.push(attempt)
-    attempt.end(outcome, reason)
   }
 
   #tick(): void {
@@ -377,6 +344,6 @@ class Transfer {
   }
 }
 
-function bodyOf({ sizeBytes, start, end }: { sizeBytes: number; start: number; end: number }) {
-  return { sizeBytes, start, end }
+function useless(disagrees: boolean): string {
+  return disagrees ? 'says another size of it' : 'answered with other bytes than were asked for'
 }

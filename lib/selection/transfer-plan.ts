@@ -5,7 +5,7 @@ import type { Fetch, PlanEffect, PlanEvent, PlanOptions, Received, Span } from '
 import { firstRequest, isOpenEnded, mayReadAhead, rangeEnd } from './stripe-layout.ts'
 import { type BodySpan, resolveWanted, type WantedBytes, wholeBody } from './wanted-bytes.ts'
 
-/** Requests beside the first one that a range may be given, when it is late. */
+/** Further requests for a range that is late. */
 const maxHedges = 4
 
 /**
@@ -16,7 +16,7 @@ const maxHedges = 4
  * Invariants: "in order": the ranges that are not passed yet follow each other without a gap from the byte passed last.
  * "Bounded": only the first range is fetched without a reservation. "Ends": each request that does not end well takes
  * its candidate out, is one of a bounded number of answers that it is busy, or was overtaken by one that went on; and a range
- * is asked for a second time a bounded number of times.
+ * is asked for twice a bounded number of times.
  */
 export class TransferPlan {
   readonly #options: PlanOptions
@@ -35,14 +35,13 @@ export class TransferPlan {
   constructor(candidates: readonly Pick<Candidate, 'reach'>[], options: PlanOptions) {
     this.#options = options
     this.#sources = new PlanSources(candidates)
-    if (options.begunSizeBytes === undefined) {
-      this.#rewind([])
-      return
+    if (options.begunSizeBytes === undefined) this.#rewind([])
+    else {
+      this.#committed = true
+      this.#body = resolveWanted(options.wanted, options.begunSizeBytes)
+      this.#frontier = this.#body?.start ?? 0
+      this.#done = this.#body === undefined
     }
-    this.#committed = true
-    this.#body = resolveWanted(options.wanted, options.begunSizeBytes)
-    this.#frontier = this.#body?.start ?? 0
-    if (this.#body === undefined) this.#done = true
   }
 
   /** Size of the blob and the bytes that the client gets, once a candidate has told. */
@@ -57,7 +56,6 @@ export class TransferPlan {
     return { id: span.id, complete: span.reached > span.end && span.fetches.length === 0 }
   }
 
-  /** Candidates that gave bytes since the body was begun (anew). */
   get contributors(): ReadonlySet<number> {
     return this.#given.givers
   }
@@ -78,17 +76,15 @@ export class TransferPlan {
     if (event.type === 'wrong' && this.#finished) this.#done = this.#finished = false
     if (this.#done) return effects
     // What the transfer tells in passing gives nobody work.
-    if (event.type === 'committed' || event.type === 'forwarded') {
-      if (event.type === 'committed') this.#committed = true
-      else this.#given.forward(event.to)
-      return effects
-    }
+    if (event.type === 'forwarded') this.#given.forward(event.to)
+    this.#committed ||= event.type === 'committed'
+    if (event.type === 'committed' || event.type === 'forwarded') return effects
     const fetch = 'fetch' in event ? this.#fetches.get(event.fetch) : undefined
     if ('fetch' in event && fetch === undefined) return effects
     if (fetch !== undefined) this.#answered(fetch, event, effects)
     else if (event.type === 'candidates') this.#sources.add(event.candidates)
     else if (event.type === 'tick') this.#sources.wake(event.nowMs)
-    else if (event.type === 'passed') this.#pass()
+    else if (event.type === 'passed') this.#release(this.#spans.shift())
     else if (event.type === 'wrong') this.#wrong(event.from, event.to, effects)
     this.#assign(effects)
     return effects
@@ -109,7 +105,7 @@ export class TransferPlan {
   /** Bytes have come. `take` of them after the first `skip` are new, and follow what came of their range before. */
   receive(id: number, bytes: number): Received | undefined {
     const fetch = this.#fetches.get(id)
-    if (fetch === undefined || !fetch.opened || this.#done) return undefined
+    if (fetch?.opened !== true || this.#done) return undefined
     const { span, at } = fetch
     const to = Math.min(at + bytes, fetch.end + 1)
     fetch.at = to
@@ -124,9 +120,7 @@ export class TransferPlan {
 
   /** Ends everything; reservations are given back. */
   close(): PlanEffect[] {
-    const effects: PlanEffect[] = []
-    this.#end(effects)
-    return effects
+    return this.#end([])
   }
 
   /** What is known of the body came from a candidate that gave nothing, or may have lied: it is not believed. */
@@ -148,8 +142,9 @@ export class TransferPlan {
     effects.push({ type: 'drop', span: span.id })
   }
 
-  #release(span: Span): void {
-    if (span.ahead) this.#options.budget.release(span.end - span.start + 1)
+  #release(span: Span | undefined): void {
+    if (span?.ahead !== true) return
+    this.#options.budget.release(span.end - span.start + 1)
     span.ahead = false
   }
 
@@ -163,11 +158,6 @@ export class TransferPlan {
     this.#remove(fetch)
     if (overtaken) this.#sources.get(fetch.source).slow = true
     effects.push({ type: 'cancel', fetch: fetch.id, overtaken })
-  }
-
-  #pass(): void {
-    const span = this.#spans.shift()
-    if (span !== undefined) this.#release(span)
   }
 
   #open(fetch: Fetch, head: BodySpan, effects: PlanEffect[]): void {
@@ -221,8 +211,8 @@ export class TransferPlan {
       this.#fail(fetch, 'failed', effects)
       return
     }
-    this.#remove(fetch)
     const { span } = fetch
+    this.#remove(fetch)
     if (span.reached <= span.end) return
     for (const other of [...span.fetches]) this.#cancel(other, effects, true)
   }
@@ -252,9 +242,8 @@ export class TransferPlan {
       this.#spans[index] = this.#newSpan(span.start, span.end, false)
     }
     this.#given.forgetFrom(liars)
-    const end = partly ? head.end : to - 1
     if (partly) this.#spans.shift()
-    this.#spans.unshift(this.#newSpan(from, end, false))
+    this.#spans.unshift(this.#newSpan(from, partly ? head.end : to - 1, false))
   }
 
   #hedge(fetch: Fetch, effects: PlanEffect[]): void {
@@ -301,7 +290,7 @@ export class TransferPlan {
   #assign(effects: PlanEffect[]): void {
     while (!this.#done) {
       const orphan = this.#spans.find(
-        ({ fetches, reached, end }) => fetches.length === 0 && this.#lacks(reached, end),
+        ({ fetches, reached, end }) => fetches.length === 0 && (this.#body === undefined || reached <= end),
       )
       if (orphan !== undefined) {
         const source = this.#sources.pick(this.#offsetOf(orphan))
@@ -316,14 +305,14 @@ export class TransferPlan {
       effects.push({ type: 'finish' })
       return
     }
-    if (head !== undefined && (head.fetches.length > 0 || !this.#lacks(head.reached, head.end))) return
+    if (
+      head !== undefined &&
+      (head.fetches.length > 0 || (this.#body !== undefined && head.reached > head.end))
+    )
+      return
     if (this.#sources.canServe(head === undefined ? this.#frontier : this.#offsetOf(head))) return
     this.#end(effects)
     effects.push({ type: this.#committed ? 'end-early' : 'not-found' })
-  }
-
-  #lacks(reached: number, end: number): boolean {
-    return this.#body === undefined || reached <= end
   }
 
   /** The next range of the body begins; false where none can. */
@@ -350,10 +339,11 @@ export class TransferPlan {
     return true
   }
 
-  #end(effects: PlanEffect[]): void {
+  #end(effects: PlanEffect[]): PlanEffect[] {
     this.#done = true
     for (const fetch of [...this.#fetches.values()]) this.#cancel(fetch, effects, false)
     for (const span of this.#spans) this.#release(span)
     this.#spans = []
+    return effects
   }
 }
