@@ -20,7 +20,10 @@ describe('the delay of the event loop', () => {
     let reads = false
     const delay = await eventually(async () => {
       reads = !reads
-      if (!reads) return block(150)
+      if (!reads) {
+        block(150)
+        return undefined
+      }
       const seconds = await read()
       return seconds > 0.1 ? seconds : undefined
     })
