@@ -126,7 +126,7 @@ function applyChange(
 }
 
 /** The elements of a base that packed keys name. */
-function findAll(
+export function findAll(
   state: ReplicaState,
   kind: 'digests' | 'tags',
   base: IdSets,

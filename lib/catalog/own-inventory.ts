@@ -1,3 +1,4 @@
+import { findAll } from './apply-delta.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { type ElementChange, keySizeBytes, tagKey } from './elements.ts'
 import { changeIds, hashBuckets, type IdSets, includesId } from './id-sets.ts'
@@ -44,8 +45,8 @@ function* changeInParts(
       sets,
       part.addTags.values().map((pair) => tags.internPair(pair, tagKey(pair))),
     )
-    const goneDigests = present(state, 'digests', sets, part.removeDigests)
-    const goneTags = present(state, 'tags', sets, part.removeTags)
+    const goneDigests = findAll(state, 'digests', sets, part.removeDigests)
+    const goneTags = findAll(state, 'tags', sets, part.removeTags)
     sets = {
       digests: changeIds(digests.table, sets.digests, newDigests, goneDigests),
       tags: changeIds(tags.table, sets.tags, newTags, goneTags),
@@ -94,21 +95,6 @@ function letGo(state: ReplicaState, kind: 'digests' | 'tags', ids: Iterable<numb
   for (const id of ids) {
     if (!includesId(state[kind].table, self.sets[kind], id)) state[kind].drop(id, self.index)
   }
-}
-
-function present(
-  state: ReplicaState,
-  kind: 'digests' | 'tags',
-  sets: IdSets,
-  packed: Uint8Array,
-): Set<number> {
-  const { table } = state[kind]
-  const found = new Set<number>()
-  for (let at = 0; at < packed.length; at += keySizeBytes) {
-    const id = table.find(packed, at)
-    if (id >= 0 && includesId(table, sets[kind], id)) found.add(id)
-  }
-  return found
 }
 
 /** Signs the own inventory anew, unchanged, for a new epoch. */
