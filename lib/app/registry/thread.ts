@@ -34,7 +34,7 @@ export class RegistryThread {
     const worker = new Worker(entry, {
       workerData: { ...data, controlPort: port2 } satisfies RegistryWorkerData,
       transferList: [port2],
-      resourceLimits: { maxOldGenerationSizeMb: maxHeapMb },
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMb, maxYoungGenerationSizeMb: 4 },
       name: 'starling-registry',
     })
     this.#worker = worker
