@@ -55,8 +55,18 @@ export function imageViews(sources: ViewSources): ImageView[] {
     tag: entry.tag,
     digest: entry.digest,
     local: entry.holders.includes(self),
-    holders: entry.holders.map((peerId) => membership.get(peerId)?.record.name ?? peerId).sort(compare),
+    holders: namesOf(entry.holders, membership),
+    whole: wholeNames(entry.registry, entry.digest, sources),
   }))
+}
+
+function namesOf(peers: readonly PeerId[], membership: MembershipService): string[] {
+  return peers.map((peerId) => membership.get(peerId)?.record.name ?? peerId).sort(compare)
+}
+
+function wholeNames(registry: string, target: Digest, { catalog, membership }: ViewSources): string[] | null {
+  const peers = catalog.wholeHolders(registry, target)
+  return peers === undefined ? null : namesOf(peers, membership)
 }
 
 /** Who holds a digest or an image, and what a pull through this node would do now. */
@@ -68,7 +78,7 @@ export function whereView(query: string, sources: ViewSources | undefined): Wher
   if (isDigest(query) || /^[a-z0-9]+:[0-9a-f]{32,}$/i.test(query)) {
     const digest = parseDigest(query)
     const holders = sources.catalog.registries().flatMap((registry) => holdersOf(registry, digest, sources))
-    return { query, digest, verdict: verdictOf(holders, digest), holders, disputed: [] }
+    return { query, digest, verdict: verdictOf(holders, digest), holders, whole: null, disputed: [] }
   }
   return whereReference(query, parseReference(query), sources)
 }
@@ -77,7 +87,7 @@ function whereReference(query: string, reference: Reference, sources: ViewSource
   const { registry, repository } = reference
   if (!sources.catalog.registries().includes(registry)) {
     const verdict = `${registry} is not mirrored on this node: containerd asks it directly`
-    return { query, digest: reference.digest ?? null, verdict, holders: [], disputed: [] }
+    return { query, digest: reference.digest ?? null, verdict, holders: [], whole: null, disputed: [] }
   }
   if (reference.digest !== undefined) return whereDigest(query, registry, reference.digest, sources)
   const tag = reference.tag ?? 'latest'
@@ -95,12 +105,13 @@ function unresolved(
   disputed: WhereView['disputed'],
   digest: Digest | null = null,
 ): WhereView {
-  return { query, digest, verdict, holders: [], disputed }
+  return { query, digest, verdict, holders: [], whole: null, disputed }
 }
 
 function whereDigest(query: string, registry: string, digest: Digest, sources: ViewSources): WhereView {
   const holders = holdersOf(registry, digest, sources)
-  return { query, digest, verdict: verdictOf(holders, digest), holders, disputed: [] }
+  const whole = wholeNames(registry, digest, sources)
+  return { query, digest, verdict: verdictOf(holders, digest), holders, whole, disputed: [] }
 }
 
 function holdersOf(registry: string, digest: Digest, sources: ViewSources): WhereView['holders'][number][] {

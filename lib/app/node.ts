@@ -9,6 +9,7 @@ import { createHostsKeeper } from './config/hosts-keeper.ts'
 import { createLiveFiles } from './config/live-files.ts'
 import { sharingChange } from './config/sharing-change.ts'
 import { lockDataDir } from './data-dir.ts'
+import { drainView } from './drain-view.ts'
 import { createImagesFolder } from './import/images-folder.ts'
 import { readyView, statusView } from './node-status.ts'
 import { imageViews, peerViews, whereView } from './node-view.ts'
@@ -144,6 +145,7 @@ export async function startNode(
       registries: () => sharing?.catalog.summaries() ?? [],
       images: () => (sharing === undefined ? [] : imageViews(viewSources(sharing))),
       where: (query) => whereView(query, sharing === undefined ? undefined : viewSources(sharing)),
+      drainCheck: (node) => drainView(node, sharing === undefined ? undefined : viewSources(sharing)),
       ready: () => readyView(sources),
       metrics: text,
     }

@@ -75,6 +75,11 @@ export class LocalInventory {
     return this.#registries.get(registry)?.tags() ?? []
   }
 
+  /** A present blob, of whatever registry. */
+  blob(digest: Digest): StoreBlob | undefined {
+    return this.#blobs.get(digest)
+  }
+
   /** How many digests and tags are offered of a registry. */
   count(registry: string): { digests: number; tags: number } {
     const local = this.#registries.get(registry)

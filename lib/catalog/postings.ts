@@ -142,6 +142,24 @@ export class Postings {
     return found
   }
 
+  /** Clears the bits in `mask` of all that are no holders. */
+  keepHolders(id: number, mask: Uint16Array): void {
+    const info = this.#table.get(id, infoColumn)
+    const pool = this.#poolOf(info)
+    if (pool === undefined || info < bitmapFlag) {
+      const held = [...this.holders(id)].filter((origin) => maskHas(mask, origin))
+      mask.fill(0)
+      for (const origin of held) mask[origin >>> 4]! |= 1 << (origin & 15)
+      return
+    }
+    const ref = this.#table.get(id, refColumn)
+    const page = pool.page(ref)
+    const at = pool.offset(ref)
+    const words = Math.min(pool.blockSize, mask.length)
+    for (let word = 0; word < words; word += 1) mask[word]! &= page[at + word]!
+    mask.fill(0, words)
+  }
+
   /** `amount` different holders out of the `live` ones in `mask`, each set of them equally likely. */
   sample(id: number, mask: Uint16Array, live: number, amount: number, rng: Rng): number[] {
     const info = this.#table.get(id, infoColumn)

@@ -7,6 +7,7 @@ import { addCleanupCommand } from './cleanup.ts'
 import { addConfigCommands } from './config.ts'
 import { addConfigureCommand } from './configure.ts'
 import { type CliContext, examples, exitCodeOf, exitCodes } from './context.ts'
+import { addDrainCheckCommand } from './drain-check.ts'
 import { addImagesCommand } from './images.ts'
 import { addImportCommand } from './import.ts'
 import { addPeersCommand } from './peers.ts'
@@ -53,6 +54,7 @@ export function createProgram(context: CliContext): Command {
   addPeersCommand(program, context)
   addImagesCommand(program, context)
   addWhereCommand(program, context)
+  addDrainCheckCommand(program, context)
   addImportCommand(program, context)
   addConfigCommands(program, context)
   addConfigureCommand(program, context)

@@ -88,3 +88,11 @@ export function formatAge(durationMs: number): string {
 export function shortDigest(digest: string): string {
   return digest.slice(0, 'sha256:'.length + 12)
 }
+
+const maxListed = 5
+
+/** The first names of a list, and how many more there are. */
+export function listSome(names: readonly string[]): string {
+  const more = names.length - maxListed
+  return `${names.slice(0, maxListed).join(',')}${more > 0 ? ` and ${more} more` : ''}`
+}

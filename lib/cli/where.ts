@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { WhereView } from '../core/ops-view.ts'
 import { type CliContext, examples } from './context.ts'
 import { addNodeOptions, findNode, type NodeOptions } from './find-node.ts'
-import { formatFacts, formatTable, type OutputFormat, outputOption, print } from './output.ts'
+import { formatFacts, formatTable, listSome, type OutputFormat, outputOption, print } from './output.ts'
 
 /** `starling where` */
 export function addWhereCommand(program: Command, context: CliContext): void {
@@ -22,11 +22,16 @@ export function addWhereCommand(program: Command, context: CliContext): void {
     })
 }
 
+function wholeLine(whole: readonly string[]): readonly [string, string] {
+  return ['all of it on', whole.length === 0 ? 'no live node' : listSome(whole)]
+}
+
 function whereText(where: WhereView): string {
   const facts = formatFacts([
     ['query', where.query],
     ['digest', where.digest ?? 'unknown'],
     ['verdict', where.verdict],
+    ...(where.whole === null ? [] : [wholeLine(where.whole)]),
     ['disputed', where.disputed.map(({ digest, holders }) => `${digest} on ${holders} nodes`)],
   ])
   if (where.holders.length === 0) return facts

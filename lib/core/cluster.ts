@@ -102,6 +102,13 @@ export interface CatalogService extends Service {
   summaries(): readonly RegistrySummary[]
   /** Number of digests that an origin announces, over all registries. */
   digestCountOf(origin: PeerId): number
+  /**
+   * The live nodes, this one included, that have a whole image: the manifest with all it names, of an index that of one platform that
+   * this node has too. Undefined where this node doesn't have what tells.
+   */
+  wholeHolders(registry: string, target: Digest): readonly PeerId[] | undefined
+  /** What a node holds that no other live node does, registry by registry. */
+  soleDigests(holder: PeerId): Iterable<{ readonly registry: string; readonly digest: Digest }>
 }
 
 /** A connection between two nodes, as the network adapter sees it. */

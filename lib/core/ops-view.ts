@@ -74,6 +74,8 @@ export interface ImageView {
   readonly local: boolean
   /** Names of the nodes that hold the digest of the manifest or index. */
   readonly holders: readonly string[]
+  /** Names of those that have all of it, for a platform that this node has too; null where this node can't tell. */
+  readonly whole: readonly string[] | null
 }
 
 export interface WhereView {
@@ -90,8 +92,25 @@ export interface WhereView {
     readonly zone: string
     readonly address: string
   }[]
+  /** Names of the nodes that have all of an image, for a platform that this node has too; null where this node can't tell. */
+  readonly whole: readonly string[] | null
   /** For a tag on which nodes disagree: the digests and how many nodes stand for each. */
   readonly disputed: readonly { readonly digest: string; readonly holders: number }[]
+}
+
+/** What would be lost to the cluster with a node; lists are cut at 1,000 entries, counts are whole. */
+export interface DrainView {
+  readonly name: string
+  readonly peerId: string
+  readonly state: string
+  readonly digests: number
+  /** What no other live node holds. */
+  readonly onlyThereCount: number
+  readonly onlyThere: readonly { readonly registry: string; readonly digest: string }[]
+  /** Images of which no other live node has all, or, where this node can't tell, the manifest. */
+  readonly imagesCount: number
+  readonly images: readonly string[]
+  readonly verdict: string
 }
 
 export interface ReadyView {
@@ -107,6 +126,8 @@ export interface NodeView {
   images(): readonly ImageView[]
   /** `query` is a digest or an image reference. @throws StarlingError DIGEST_INVALID, REFERENCE_INVALID */
   where(query: string): WhereView
+  /** `node` is a name or a PeerId. @throws StarlingError NOT_FOUND, USAGE where several nodes have the name */
+  drainCheck(node: string): DrainView
   ready(): ReadyView
   /** Prometheus text format, version 0.0.4. */
   metrics(): Promise<string>

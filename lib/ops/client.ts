@@ -1,7 +1,7 @@
 import { request } from 'node:http'
 import type { RegistrySummary } from '../core/cluster.ts'
 import { StarlingError, systemErrorCode } from '../core/errors.ts'
-import type { ImageView, PeerView, ReadyView, StatusView, WhereView } from '../core/ops-view.ts'
+import type { DrainView, ImageView, PeerView, ReadyView, StatusView, WhereView } from '../core/ops-view.ts'
 
 const timeoutMs = 10_000
 const maxAnswerSizeBytes = 64 * 1024 * 1024
@@ -14,6 +14,8 @@ export interface OpsClient {
   images(): Promise<readonly ImageView[]>
   /** @throws StarlingError DIGEST_INVALID, REFERENCE_INVALID */
   where(query: string): Promise<WhereView>
+  /** @throws StarlingError NOT_FOUND, USAGE */
+  drainCheck(node: string): Promise<DrainView>
   ready(): Promise<ReadyView>
   metrics(): Promise<string>
 }
@@ -26,6 +28,9 @@ const reasons: Readonly<Record<string, readonly [why: string, hint: string]>> = 
   ECONNRESET: ['the node broke the connection', 'look at its log'],
   ENOTDIR: ['a part of the path is not a folder', 'name the right one with --socket'],
 }
+
+/** Errors of the node that are the user's to mend. */
+const passedOn = ['DIGEST_INVALID', 'REFERENCE_INVALID', 'NOT_FOUND', 'USAGE'] as const
 
 interface Answer {
   readonly status: number
@@ -85,8 +90,7 @@ export function createOpsClient(socketPath: string): OpsClient {
     if (accepted.includes(answer.status)) return value as T
     const { code, message } = (value as { error?: { code?: unknown; message?: unknown } } | null)?.error ?? {}
     const text = typeof message === 'string' ? message : `the node answered with status ${answer.status}`
-    const known = code === 'DIGEST_INVALID' || code === 'REFERENCE_INVALID' || code === 'NOT_FOUND'
-    throw new StarlingError(known ? code : 'OPS_UNAVAILABLE', text)
+    throw new StarlingError(passedOn.find((known) => known === code) ?? 'OPS_UNAVAILABLE', text)
   }
 
   return {
@@ -95,6 +99,7 @@ export function createOpsClient(socketPath: string): OpsClient {
     registries: () => json('/api/v1/registries'),
     images: () => json('/api/v1/images'),
     where: (query) => json(`/api/v1/where/${encodeURIComponent(query)}`),
+    drainCheck: (node) => json(`/api/v1/drain-check/${encodeURIComponent(node)}`),
     ready: () => json('/readyz', [200, 503]),
     async metrics() {
       const answer = await get(socketPath, '/api/v1/metrics')

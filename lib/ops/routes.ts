@@ -83,6 +83,9 @@ export function createRoutes(options: RoutesOptions): FastifyInstance {
     }
     return view.where(query)
   })
+  app.get('/api/v1/drain-check/:node', async (request) =>
+    view.drainCheck((request.params as { node: string }).node),
+  )
   app.get('/api/v1/metrics', async (_request, reply) => {
     reply.type('text/plain; version=0.0.4; charset=utf-8')
     return view.metrics()

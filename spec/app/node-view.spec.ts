@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { peerViews, type ViewSources, whereView } from '../../lib/app/node-view.ts'
+import { drainView } from '../../lib/app/drain-view.ts'
+import { imageViews, peerViews, type ViewSources, whereView } from '../../lib/app/node-view.ts'
 import type { PeerConnector } from '../../lib/core/cluster.ts'
 import { fakeCatalog, fakeDigest, fakeMember, fakeMembership } from '../support/fake-cluster.ts'
 
@@ -62,5 +63,57 @@ describe('views of a node', () => {
 
   it('say so where nothing is shared', () => {
     assert.match(whereView(here, undefined).verdict, /shares nothing/)
+  })
+})
+
+describe('what the cluster would lose with a node', () => {
+  const twin = fakeMember('twin')
+  const catalog = {
+    ...fakeCatalog({ registries: ['docker.io'] }),
+    allTags: () => [
+      { registry: 'docker.io', repository: 'a', tag: '1', digest: here, holders: [other.record.peerId] },
+      { registry: 'docker.io', repository: 'b', tag: '1', digest: there, holders: [other.record.peerId] },
+      {
+        registry: 'docker.io',
+        repository: 'c',
+        tag: '1',
+        digest: fakeDigest('c'),
+        holders: [self.record.peerId],
+      },
+    ],
+    wholeHolders: (_registry: string, digest: string) =>
+      digest === here ? [other.record.peerId, self.record.peerId] : undefined,
+    soleDigests: (holder: string) =>
+      holder === other.record.peerId ? [{ registry: 'docker.io', digest: there }] : [],
+  }
+  const nodes = {
+    ...sources,
+    catalog,
+    membership: fakeMembership([
+      self,
+      other,
+      twin,
+      { ...twin, record: { ...twin.record, peerId: gone.record.peerId } },
+    ]),
+  }
+
+  it('are the digests of which it is the only holder, and the images that need them', () => {
+    const view = drainView('node-a', nodes)
+    assert.deepEqual([view.onlyThereCount, view.images], [1, ['docker.io/b:1']])
+    assert.match(view.verdict, /^1 digest and 1 image would be on no live node/)
+    assert.deepEqual(drainView(self.record.peerId, nodes).onlyThereCount, 0)
+  })
+
+  it('say so where no node, or more than one, has the name, and where nothing is shared', () => {
+    assert.throws(() => drainView('nobody', nodes), { code: 'NOT_FOUND' })
+    assert.throws(() => drainView('twin', nodes), { code: 'USAGE', message: /2 members/ })
+    assert.throws(() => drainView('node-a', undefined), { code: 'USAGE' })
+  })
+
+  it('is told apart from what this node cannot know', () => {
+    assert.deepEqual(
+      imageViews(nodes).map((image) => image.whole),
+      [['node-a', 'self'], null, null],
+    )
   })
 })

@@ -38,7 +38,7 @@ describe('the commands that ask a node', () => {
     ],
     [
       ['images'],
-      /^REFERENCE +DIGEST[\s\S]*^docker\.io\/library\/alpine:3 +sha256:abababababab +yes +2 +node-1,node-2$/m,
+      /^REFERENCE +DIGEST[\s\S]*^docker\.io\/library\/alpine:3 +sha256:abababababab +yes +2 +2 +node-1,node-2$/m,
     ],
     [
       ['where', 'docker.io/a/b:c'],
@@ -66,6 +66,30 @@ describe('the commands that ask a node', () => {
       assert.deepEqual(parseYaml(yaml.stdout), wanted)
     })
   }
+
+  it('starling images --replicas-below counts the nodes that have all of an image', async () => {
+    const references = async (below: string) => {
+      const run = await runCli('images', '--socket', socket, '--replicas-below', below, '--output', 'json')
+      return JSON.parse(run.stdout).map((image: { reference: string }) => image.reference)
+    }
+    assert.deepEqual(await references('2'), ['docker.io/library/busybox:1'])
+    assert.deepEqual(await references('1'), [])
+    const wrong = await runCli('images', '--socket', socket, '--replicas-below', 'two')
+    assert.equal(wrong.code, 2)
+    assert.match(wrong.stderr, /whole number from 1/)
+  })
+
+  it('starling drain-check ends with 1 where something would be lost, and says what', async () => {
+    const run = await runCli('drain-check', 'node-2', '--socket', socket)
+    assert.equal(run.code, 1)
+    assert.match(
+      run.stdout,
+      /^verdict: +1 digest and 1 image[\s\S]*^images: +docker\.io\/library\/alpine:3$/m,
+    )
+    const unknown = await runCli('drain-check', 'node-9', '--socket', socket)
+    assert.deepEqual([unknown.code, unknown.stdout], [1, ''])
+    assert.match(unknown.stderr, /no member is called node-9/)
+  })
 
   it('find the socket in the configuration', async () => {
     const config = join(folder.path, 'node.yaml')

@@ -1,5 +1,12 @@
 import { StarlingError } from '../../lib/core/errors.ts'
-import type { ImageView, NodeView, PeerView, StatusView, WhereView } from '../../lib/core/ops-view.ts'
+import type {
+  DrainView,
+  ImageView,
+  NodeView,
+  PeerView,
+  StatusView,
+  WhereView,
+} from '../../lib/core/ops-view.ts'
 
 export const testDigest = `sha256:${'ab'.repeat(32)}`
 export const testPeerId = '12D3KooWtest'
@@ -53,6 +60,18 @@ const peer: PeerView = {
   connected: false,
 }
 
+const drain: DrainView = {
+  name: 'node-2',
+  peerId: testPeerId,
+  state: 'alive',
+  digests: 12,
+  onlyThereCount: 1,
+  onlyThere: [{ registry: 'docker.io', digest: testDigest }],
+  imagesCount: 1,
+  images: ['docker.io/library/alpine:3'],
+  verdict: '1 digest and 1 image would be on no live node any more',
+}
+
 const image: ImageView = {
   reference: 'docker.io/library/alpine:3',
   registry: 'docker.io',
@@ -61,6 +80,7 @@ const image: ImageView = {
   digest: testDigest,
   local: true,
   holders: ['node-1', 'node-2'],
+  whole: ['node-1', 'node-2'],
 }
 
 /** A node to ask, as the ops API sees it; what is given stands in for its answers. */
@@ -72,7 +92,7 @@ export function fakeNodeView(changes: Partial<NodeView> = {}): NodeView {
     registries: () => status.registries,
     images: () => [
       image,
-      { ...image, reference: 'docker.io/library/busybox:1', local: false, holders: ['node-2'] },
+      { ...image, reference: 'docker.io/library/busybox:1', local: false, holders: ['node-2'], whole: null },
     ],
     where: (query): WhereView => {
       if (query.includes('!')) {
@@ -95,8 +115,13 @@ export function fakeNodeView(changes: Partial<NodeView> = {}): NodeView {
             address: '192.0.2.2:6443',
           },
         ],
+        whole: ['node-2'],
         disputed: [],
       }
+    },
+    drainCheck(node) {
+      if (node !== drain.name) throw new StarlingError('NOT_FOUND', `no member is called ${node}`)
+      return drain
     },
     ready: () => ({ ready: true, reasons: [] }),
     metrics: async () => 'starling_members{state="alive"} 3\n',

@@ -114,6 +114,8 @@ export function fakeCatalog(state: FakeCatalogState): CatalogService {
         disputedTags: 0,
       })),
     digestCountOf: () => 0,
+    wholeHolders: () => undefined,
+    soleDigests: () => [],
   }
 }
 

@@ -1,3 +1,4 @@
+import { waysToBeWhole } from '../../catalog/image-ways.ts'
 import {
   findHolders,
   findTag,
@@ -8,6 +9,7 @@ import {
   liveRepositories,
   liveTags,
 } from '../../catalog/lookups.ts'
+import { holdersOfAny, soleDigests } from '../../catalog/questions.ts'
 import type { CatalogService, CatalogTag, HolderSample, RegistrySummary } from '../../core/cluster.ts'
 import type { CatalogContext, MirroredRegistry } from './context.ts'
 
@@ -24,6 +26,8 @@ export type CatalogView = Pick<
   | 'allTags'
   | 'summaries'
   | 'digestCountOf'
+  | 'wholeHolders'
+  | 'soleDigests'
 >
 
 const nobody: HolderSample = { holders: 0, peers: [] }
@@ -87,6 +91,16 @@ export function createCatalogView(context: CatalogContext): CatalogView {
       for (const { state } of registries.values())
         total += state.origins.get(origin)?.sets.digests.length ?? 0
       return total
+    },
+    wholeHolders(registry, target) {
+      const mirrored = registries.get(registry)
+      const ways = waysToBeWhole(target, (digest) => local.blob(digest))
+      return mirrored === undefined || ways === undefined ? undefined : holdersOfAny(mirrored.state, ways)
+    },
+    *soleDigests(holder) {
+      for (const { name, state } of registries.values()) {
+        for (const digest of soleDigests(state, holder)) yield { registry: name, digest }
+      }
     },
   }
 }
