@@ -131,6 +131,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
         .filter((peerId) => membership.registriesOf(peerId)?.includes(registry) ?? true),
     filter,
     dataDir: config.dataDir,
+    memoryPath: join(config.dataDir, 'catalog'),
     mirrors: settings.current().mirrors,
   })
   const integrity = createIntegrityService({

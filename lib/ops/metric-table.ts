@@ -53,6 +53,10 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_catalog_inventories_total: counter('Inventories fetched from neighbours', 'outcome'),
   starling_catalog_messages_total: counter('Deltas and checkpoints that came in', 'outcome'),
   starling_catalog_published_total: counter('Deltas and checkpoints that were sent', 'kind'),
+  starling_catalog_recalled_total: counter(
+    'Inventories of an earlier start that were kept on disk',
+    'outcome',
+  ),
   starling_catalog_repairs_total: counter('Repairs of gaps in the catalog', 'outcome'),
   starling_catalog_requests_total: counter('Requests of neighbours that the catalog answered', 'kind'),
   starling_disputed_tags_answered_total: counter(

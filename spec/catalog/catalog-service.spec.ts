@@ -2,104 +2,14 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { CatalogOptions } from '../../lib/app/catalog/context.ts'
 import { createEpochFile } from '../../lib/app/catalog/epoch.ts'
-import { createCatalogService } from '../../lib/app/catalog/service.ts'
-import { type Delta, decodeDelta, encodeDelta } from '../../lib/catalog/delta.ts'
-import type { CatalogService } from '../../lib/core/cluster.ts'
+import { encodeDelta } from '../../lib/catalog/delta.ts'
 import type { StoreChange } from '../../lib/core/content-store.ts'
 import { StarlingError } from '../../lib/core/errors.ts'
-import type { BroadcastVerdict } from '../../lib/core/messaging.ts'
-import type { PeerId } from '../../lib/core/peer-id.ts'
-import type { Logger } from '../../lib/core/ports.ts'
-import { OfferFilter } from '../../lib/core/reference.ts'
-import { seededRng } from '../sim/random.ts'
 import { eventually } from '../support/eventually.ts'
 import { tempFolder } from '../support/temp-folder.ts'
+import { makeNode, quiet } from './catalog-node.ts'
 import { digestOf, makeIdentity, registry, TestOrigin, tagPair } from './support.ts'
-
-const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet }
-const neighbour = makeIdentity().peerId
-
-interface Node {
-  readonly catalog: CatalogService
-  readonly published: Delta[]
-  readonly topics: Set<string>
-  readonly counts: Map<string, number>
-  receive(message: Uint8Array, topic?: string): BroadcastVerdict
-  outcome(message: Uint8Array, topic?: string): string
-}
-
-function makeNode(options: Partial<CatalogOptions> = {}): Node {
-  const published: Delta[] = []
-  const topics = new Set<string>()
-  const counts = new Map<string, number>()
-  let listener: (registry: string, from: PeerId, message: Uint8Array) => BroadcastVerdict = () => 'ignore'
-  let epoch = 0
-  const catalog = createCatalogService({
-    ...makeIdentity(),
-    bus: {
-      join: (name) => topics.add(name),
-      leave: (name) => topics.delete(name),
-      publish: async (_, message) => {
-        const delta = decodeDelta(message)
-        assert.ok(typeof delta === 'object')
-        published.push(delta)
-      },
-      onMessage: (given) => {
-        listener = given
-      },
-    },
-    rpc: {
-      request: async () => {
-        throw new StarlingError('PEER_UNREACHABLE', 'nobody')
-      },
-      handle() {},
-    },
-    clock: { monotonicMs: () => performance.now(), wallMs: () => Date.now() },
-    rng: seededRng(1),
-    logger: quiet,
-    metrics: {
-      count: (name, labels = {}) => {
-        const key = [name, ...Object.values(labels)].join(' ')
-        counts.set(key, (counts.get(key) ?? 0) + 1)
-      },
-      observe() {},
-      set() {},
-    },
-    partners: () => [],
-    isAttested: () => true,
-    filter: new OfferFilter(),
-    dataDir: '/nonexistent',
-    mirrors: { names: [registry], wildcard: false },
-    epochs: {
-      load: async () => epoch,
-      save: async (next) => {
-        epoch = next
-      },
-    },
-    ...options,
-  })
-  const receive = (message: Uint8Array, topic = registry) => listener(topic, neighbour, message)
-  return {
-    catalog,
-    published,
-    topics,
-    counts,
-    receive,
-    outcome(message, topic) {
-      const before = new Map(counts)
-      const verdict = receive(message, topic)
-      for (const [key, count] of counts) {
-        const [name, outcome] = key.split(' ')
-        if (name === 'starling_catalog_messages_total' && count !== (before.get(key) ?? 0)) {
-          return `${outcome} ${verdict}`
-        }
-      }
-      return 'nothing was counted'
-    },
-  }
-}
 
 function imagePut(name: string, content: string): StoreChange {
   const digest = digestOf(content)
@@ -151,34 +61,6 @@ describe('what the catalog says of a broadcast message', () => {
     const origin = new TestOrigin()
     node.catalog.setOriginState(origin.peerId, 'live')
     assert.equal(node.outcome(encodeDelta(origin.step({}))), 'unknown-origin ignore')
-    await node.catalog.stop()
-  })
-
-  it('who has all of an image is told for images of which this node has the manifest', async () => {
-    const node = makeNode()
-    await node.catalog.start()
-    const [manifest, layer] = [digestOf('manifest'), digestOf('layer')]
-    const whole = new TestOrigin()
-    const part = new TestOrigin()
-    for (const [origin, add] of [
-      [whole, [manifest, layer]],
-      [part, [manifest]],
-    ] as const) {
-      node.catalog.setOriginState(origin.peerId, 'live')
-      node.receive(encodeDelta(origin.step({ add: [...add] })))
-    }
-    assert.equal(node.catalog.wholeHolders(registry, manifest), undefined)
-    const blob = { sizeBytes: 1, sources: [] }
-    await node.catalog.applyStoreChange({
-      type: 'image-put',
-      image: { namespace: 'k8s.io', name: `${registry}/app:1`, target: manifest },
-      blobs: [
-        { ...blob, digest: manifest, children: [layer] },
-        { ...blob, digest: layer, children: undefined },
-      ],
-    })
-    assert.deepEqual(node.catalog.wholeHolders(registry, manifest), [whole.peerId])
-    assert.deepEqual([...node.catalog.soleDigests(whole.peerId)], [{ registry, digest: layer }])
     await node.catalog.stop()
   })
 

@@ -31,6 +31,8 @@ export interface CatalogOptions {
   readonly filter: OfferFilter
   /** Where the epoch is kept. */
   readonly dataDir: string
+  /** The file in which the inventories of the others are kept across a restart; undefined: they are not. */
+  readonly memoryPath?: string
   readonly mirrors: MirrorSet
   /** Default: a file in `dataDir`. */
   readonly epochs?: EpochStore

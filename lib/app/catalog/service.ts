@@ -10,10 +10,11 @@ import {
 import type { StoreChange } from '../../core/content-store.ts'
 import { describeError } from '../../core/errors.ts'
 import { rpcProtocols } from '../../core/messaging.ts'
-import type { PeerId } from '../../core/peer-id.ts'
+import { type PeerId, publicKeyFromPeerId, shortIdOf } from '../../core/peer-id.ts'
 import { CatalogContext, type CatalogOptions, type MirroredRegistry } from './context.ts'
 import { CatalogDiscovery } from './discovery.ts'
 import { createEpochFile } from './epoch.ts'
+import { CatalogMemory } from './memory.ts'
 import { CatalogPublisher } from './publisher.ts'
 import { CatalogReceiver } from './receiver.ts'
 import { CatalogSchedule } from './schedule.ts'
@@ -36,6 +37,12 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
     installed: (mirrored, entry) => receiver.applyHeld(mirrored, entry),
     ownIsNewer: (mirrored, proof) => publisher.raiseEpoch(mirrored, proof),
   })
+  const memory =
+    options.memoryPath === undefined
+      ? undefined
+      : new CatalogMemory(context, options.memoryPath, (mirrored, entry) =>
+          receiver.applyHeld(mirrored, entry),
+        )
   const schedule = new CatalogSchedule(context, synchroniser)
   const receiver = new CatalogReceiver(context, {
     behind: (mirrored, entry, wanted, from) => schedule.behind(mirrored, entry, wanted, from),
@@ -58,6 +65,7 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
     })
     if (started) options.bus.join(name)
     schedule.opened(mirrored)
+    memory?.recallAll(mirrored)
     publisher.schedule(mirrored)
     context.logger.info({ registry: name }, 'the registry is mirrored')
     return mirrored
@@ -151,6 +159,8 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
   function setStateIn(mirrored: MirroredRegistry, origin: PeerId, next: 'live' | 'masked' | undefined): void {
     const { origins } = mirrored.state
     const entry = origins.get(origin)
+    if (next !== undefined && entry?.checkpoint === undefined)
+      memory?.recall(mirrored, shortIdOf(publicKeyFromPeerId(origin)))
     if (entry === undefined) return
     if (next === undefined) mirrored.held.forget(origin)
     origins.setLive(entry, next === 'live')
@@ -179,6 +189,7 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
       )
       options.rpc.handle(rpcProtocols.catalog, (from, frame) => answerRequest(context, events, from, frame))
       await publisher.start()
+      await memory?.start()
       started = true
       for (const name of context.registries.keys()) options.bus.join(name)
       schedule.start()
@@ -189,6 +200,7 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
       context.stopped = true
       schedule.stop()
       discovery.setActive(false)
+      await memory?.stop()
       await publisher.stop().catch((error) => {
         context.logger.warn({ error: describeError(error) }, 'the catalog did not stop cleanly')
       })

@@ -1,14 +1,14 @@
 import { type Checkpoint, verifyCheckpoint } from '../../catalog/checkpoint.ts'
 import { hashOrigins } from '../../catalog/comparison.ts'
-import { type InstallOutcome, installInventory } from '../../catalog/install.ts'
 import type { OriginEntry } from '../../catalog/origin-table.ts'
 import { planFetch, takeBatch, wantOf, wantOwnProof } from '../../catalog/plan-fetch.ts'
-import { readInventories, type SentInventory } from '../../catalog/read-inventories.ts'
+import { readInventories } from '../../catalog/read-inventories.ts'
 import { decodeAnswer, type OriginSummary } from '../../catalog/sync-answer.ts'
 import { encodeRequest, type SyncRequest, type Want } from '../../catalog/sync-request.ts'
 import { rpcProtocols } from '../../core/messaging.ts'
 import type { PeerId } from '../../core/peer-id.ts'
 import type { CatalogContext, MirroredRegistry } from './context.ts'
+import { installSent } from './install-sent.ts'
 
 const timeoutMs = 10_000
 /** A comparison lists at most all origins, an answer to a fetch holds one inventory of the largest size and some. */
@@ -21,9 +21,6 @@ const maxConcurrent = 2
  *   the registry; `unusable`: it told of something newer and had nothing that could be used.
  */
 export type SyncOutcome = 'equal' | 'updated' | 'not-mirrored' | 'unusable'
-
-/** What became of an inventory that a neighbour sent, for the metric. */
-type SentOutcome = InstallOutcome | 'unknown-origin' | 'forged' | 'dropped'
 
 /** Compares with neighbours and fetches what they know better. */
 export class CatalogSynchroniser {
@@ -116,7 +113,13 @@ export class CatalogSynchroniser {
     const again: Want[] = []
     for (const sent of readInventories(await this.#request(peer, request, maxFetchBytes))) {
       if (this.#context.isOver(mirrored)) return installed
-      const outcome = await this.#install(mirrored, sent, bases.get(sent.shortId))
+      const outcome = await installSent(
+        this.#context,
+        mirrored,
+        sent,
+        bases.get(sent.shortId),
+        this.#on.installed,
+      )
       this.#context.options.metrics.count('starling_catalog_inventories_total', { outcome })
       if (outcome === 'installed') installed += 1
       else if (outcome === 'wrong-set-hash' && sent.content.buckets !== undefined) {
@@ -130,23 +133,6 @@ export class CatalogSynchroniser {
       }
     }
     return again.length === 0 ? installed : installed + (await this.#fetch(mirrored, peer, again))
-  }
-
-  async #install(
-    mirrored: MirroredRegistry,
-    sent: SentInventory,
-    basis: Checkpoint | undefined,
-  ): Promise<SentOutcome> {
-    const origin = this.#context.memberByShortId(sent.shortId)
-    const entry = origin === undefined ? undefined : this.#context.entryOf(mirrored, origin)
-    if (origin === undefined || entry === undefined) return 'unknown-origin'
-    if (!verifyCheckpoint(mirrored.name, sent.checkpoint, this.#context.keyOf(origin))) return 'forged'
-    const steps = installInventory(mirrored.state, entry, sent.checkpoint, sent.content, basis)
-    const outcome = await this.#context.run(mirrored, steps)
-    if (outcome !== 'installed') return outcome ?? 'dropped'
-    this.#context.changed(mirrored)
-    this.#on.installed(mirrored, entry)
-    return outcome
   }
 
   /** A neighbour says that it knows a newer state of this node's own inventory: believed only with this node's signature. */

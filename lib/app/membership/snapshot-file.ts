@@ -23,8 +23,9 @@ export class SnapshotFile {
   /** Undefined where there is none, or none that can be used. */
   async load(): Promise<MembershipSnapshot | undefined> {
     try {
-      const { size } = await stat(this.#path)
-      if (size > maxSnapshotSizeBytes) throw new Error(`it has ${size} bytes`)
+      const status = await stat(this.#path)
+      if (!status.isFile()) throw new Error('it is no plain file')
+      if (status.size > maxSnapshotSizeBytes) throw new Error(`it has ${status.size} bytes`)
       return decodeSnapshot(await readFile(this.#path))
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return undefined
