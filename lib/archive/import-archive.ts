@@ -20,6 +20,13 @@ import {
 import { type ImageContent, imageContent } from './image-content.ts'
 import { type ArchiveEntries, findBlob, readEntries } from './read-entries.ts'
 
+export interface ImportProgress {
+  readonly readBytes: number
+  readonly totalBytes: number
+  /** How many images the file names; undefined until that was read. */
+  readonly images: number | undefined
+}
+
 export interface ImportOptions {
   readonly path: string
   readonly writer: ImageWriter
@@ -27,8 +34,8 @@ export interface ImportOptions {
   readonly platform: Platform | 'all'
   /** The platform whose configuration CRI knows an image by. */
   readonly hostPlatform: Platform
-  /** Told now and then: bytes of the file that were read, of how many. */
-  readonly onProgress?: (readBytes: number, totalBytes: number) => void
+  /** Told now and then, and at the end. */
+  readonly onProgress?: (progress: ImportProgress) => void
 }
 
 export interface ImportedArchive {
@@ -53,9 +60,13 @@ export async function importArchive(options: ImportOptions): Promise<ImportedArc
   const { path, writer, onProgress } = options
   await using file = await ArchiveFile.open(path)
   const intake = await writer.begin()
-  const timer = setInterval(() => onProgress?.(file.position, file.sizeBytes), 500)
+  let images: number | undefined
+  const tell = () => onProgress?.({ readBytes: file.position, totalBytes: file.sizeBytes, images })
+  const timer = setInterval(tell, 500)
   try {
-    const entries = await readEntries(file, intake)
+    const entries = await readEntries(file, intake, (name, bytes) => {
+      images = countImages(name, bytes) ?? images
+    })
     const sha256 = await file.finish()
     const roots = await findRoots(entries, file, intake)
     const named = roots.flatMap(({ name, target }) => (name === undefined ? [] : [{ name, target }]))
@@ -66,9 +77,10 @@ export async function importArchive(options: ImportOptions): Promise<ImportedArc
         'save the image by its name, not by its id',
       )
     }
-    const { blobs, images } = await plan(named, intake, options)
-    await intake.publish(blobs, images)
-    onProgress?.(file.sizeBytes, file.sizeBytes)
+    const plan = await planImages(named, intake, options)
+    await intake.publish(plan.blobs, plan.images)
+    images = named.length
+    tell()
     return {
       images: named.map(({ name, target }) => ({ name, digest: target.digest })),
       unnamed: roots.length - named.length,
@@ -81,10 +93,21 @@ export async function importArchive(options: ImportOptions): Promise<ImportedArc
   }
 }
 
-async function plan(
+function countImages(document: string, bytes: Uint8Array): number | undefined {
+  if (document === 'manifest.json') return parseDockerImages(bytes)?.length
+  if (document !== 'index.json') return undefined
+  const list = (parseJson(bytes) as { manifests?: unknown } | null | undefined)?.manifests
+  return Array.isArray(list) ? list.length : undefined
+}
+
+/**
+ * What is to be published of images whose blobs are in the intake or the store: labels of blobs, and the images under all
+ * their names, pinned. @throws StarlingError ARCHIVE_INVALID where one is not whole
+ */
+export async function planImages(
   roots: readonly { readonly name: string; readonly target: ImageTarget }[],
   intake: ImageIntake,
-  { path, platform, writer, hostPlatform }: ImportOptions,
+  { path, platform, writer, hostPlatform }: Omit<ImportOptions, 'onProgress'>,
 ): Promise<{ blobs: Map<Digest, Labels>; images: NewImage[] }> {
   const blobs = new Map<Digest, Labels>()
   const images = new Map<string, NewImage>()

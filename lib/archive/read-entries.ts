@@ -27,10 +27,15 @@ const headBytes = 8
 const maxLinkDepth = 8
 
 /**
- * Reads an archive once, in whatever order it is, and stores each file of it that may be a blob.
+ * Reads an archive once, in whatever order it is, and stores each file of it that may be a blob. `onDocument` is told of
+ * the small files as they come.
  * @throws StarlingError ARCHIVE_INVALID, and what the intake throws
  */
-export async function readEntries(file: ArchiveFile, intake: ImageIntake): Promise<ArchiveEntries> {
+export async function readEntries(
+  file: ArchiveFile,
+  intake: ImageIntake,
+  onDocument: (name: string, bytes: Uint8Array) => void = () => {},
+): Promise<ArchiveEntries> {
   const blobs = new Map<string, ArchiveBlob>()
   const links = new Map<string, string>()
   const documents = new Map<string, Uint8Array>()
@@ -42,8 +47,11 @@ export async function readEntries(file: ArchiveFile, intake: ImageIntake): Promi
       )
     }
     if (entry.type === 'link') links.set(entry.name, entry.target)
-    else if (documentNames.has(entry.name)) documents.set(entry.name, await readDocument(file, entry))
-    else if (unusedNames.test(entry.name)) for await (const _ of entry.bytes);
+    else if (documentNames.has(entry.name)) {
+      const bytes = await readDocument(file, entry)
+      documents.set(entry.name, bytes)
+      onDocument(entry.name, bytes)
+    } else if (unusedNames.test(entry.name)) for await (const _ of entry.bytes);
     else blobs.set(entry.name, await storeBlob(file, entry, intake))
   }
   return { blobs, links, documents }

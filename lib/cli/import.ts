@@ -2,9 +2,9 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { ImportedArchive } from '../archive/import-archive.ts'
 import { describeError, StarlingError } from '../core/errors.ts'
-import { formatSize } from '../core/units.ts'
 import { type CliContext, defaultConfigFile, examples, exitCodes } from './context.ts'
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts'
+import { createProgressLine } from './progress.ts'
 
 interface Options {
   readonly config: string
@@ -47,7 +47,7 @@ export function addImportCommand(program: Command, context: CliContext): void {
       const results: (ImportedArchive & { readonly file: string })[] = []
       try {
         for (const file of files) {
-          const progress = createProgress(file)
+          const progress = createProgressLine(file)
           try {
             const result = await importFile({ path: resolve(file), store, platform }, progress.show)
             results.push({ file, ...result })
@@ -71,21 +71,4 @@ export function addImportCommand(program: Command, context: CliContext): void {
 function resultsText(results: readonly (ImportedArchive & { readonly file: string })[]): string {
   const rows = results.flatMap(({ file, images }) => images.map(({ name, digest }) => [name, digest, file]))
   return formatTable(['image', 'digest', 'from'], rows)
-}
-
-/** A line on a terminal that is written over; nothing elsewhere. */
-function createProgress(file: string) {
-  const terminal = process.stderr.isTTY
-  const startedMs = performance.now()
-  return {
-    show(readBytes: number, totalBytes: number): void {
-      if (!terminal) return
-      const rate = readBytes / Math.max(0.001, (performance.now() - startedMs) / 1000)
-      const text = `${formatSize(readBytes)} of ${formatSize(totalBytes)}, ${formatSize(Math.round(rate))}/s`
-      process.stderr.write(`\r\u001b[K${file}: ${text}`)
-    },
-    end(): void {
-      if (terminal) process.stderr.write('\r\u001b[K')
-    },
-  }
 }

@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
 import type { ImportView, StatusView } from '../core/ops-view.ts'
-import { formatSize } from '../core/units.ts'
 import { type CliContext, examples } from './context.ts'
 import { addNodeOptions, findNode, type NodeOptions } from './find-node.ts'
 import { formatAge, formatFacts, formatTable, type OutputFormat, outputOption, print } from './output.ts'
+import { progressText } from './progress.ts'
 
 /** `starling status` */
 export function addStatusCommand(program: Command, context: CliContext): void {
@@ -72,7 +72,7 @@ function importsText(imports: ImportView | undefined): readonly string[] {
   const rest = broken > 0 ? `, ${broken} files cannot be used` : ''
   const summary = `${imports.folder}: ${images} images of ${good.length} files${rest}`
   if (imports.current === undefined) return [summary]
-  const { file, readBytes, totalBytes, bytesPerSecond } = imports.current
-  const progress = `${formatSize(readBytes)} of ${formatSize(totalBytes)}, ${formatSize(bytesPerSecond)}/s`
-  return [summary, `importing ${file}: ${progress}`]
+  const { file, filesLeft, bytesPerSecond } = imports.current
+  const left = filesLeft > 0 ? `; ${filesLeft} more ${filesLeft === 1 ? 'file waits' : 'files wait'}` : ''
+  return [summary, `importing ${file}: ${progressText(imports.current, bytesPerSecond)}${left}`]
 }

@@ -14,6 +14,10 @@ export interface ImportView {
         readonly readBytes: number
         readonly totalBytes: number
         readonly bytesPerSecond: number
+        /** How many the file names; absent until that was read. */
+        readonly images: number | undefined
+        /** Files that wait behind this one. */
+        readonly filesLeft: number
       }
     | undefined
   readonly files: readonly {

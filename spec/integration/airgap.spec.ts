@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -159,7 +159,11 @@ describe('three nodes without upstream, with image layouts', {
     await node.stop()
     await node.start()
     await eventually(async () => (await imports(node))?.files[0]?.images[0] === name, { timeoutMs: 5000 })
-    await delay(1500)
+    const moment = new Date()
+    await utimes(join(node.dir, 'data', 'images', 'killed.tar'), moment, moment)
+    const known = () =>
+      node.logs().some(({ msg }) => String(msg).startsWith('a file has the bytes that it had'))
+    await eventually(known, { timeoutMs: 10_000, what: 'the touched file is known by its bytes' })
     assert.equal(done(), before)
     await offered(cluster.node(0), 'killed')
     assert.equal(await pull(cluster.node(0), 'killed', '1'), digest)

@@ -1,14 +1,15 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ImportProgress } from '../../archive/import-archive.ts'
 import { compressionOfName } from '../../archive/unpack.ts'
 import type { NodeConfig } from '../../core/config.ts'
-import { describeError, StarlingError, systemErrorCode } from '../../core/errors.ts'
+import { describeError, systemErrorCode } from '../../core/errors.ts'
 import { unpinned } from '../../core/image-labels.ts'
 import type { ImportView } from '../../core/ops-view.ts'
 import type { Clock, Logger, Metrics, Service } from '../../core/ports.ts'
-import { parsePlatform } from './import-file.ts'
+import { type FileOutcome, parsePlatform } from './import-file.ts'
 import { importDir, lockImports } from './lock.ts'
-import { type FolderFile, planFolder, unaccounted } from './plan.ts'
+import { type FolderFile, knownContents, planFolder, unaccounted } from './plan.ts'
 import { runJob } from './run-job.ts'
 import { type FileRecord, readState, writeState } from './state-file.ts'
 import { openWriter } from './writer.ts'
@@ -51,56 +52,66 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
       onWait: () => log.info({}, 'another process imports; waiting for it'),
     })
     try {
-      for (const file of plan.due) await importOne(file)
+      for (const [index, file] of plan.due.entries()) await importOne(file, plan.due.length - index - 1)
       if (plan.gone.length > 0) await letGo(plan.gone)
     } finally {
       await lock.release()
     }
   }
 
-  async function importOne(file: FolderFile): Promise<void> {
-    const path = join(dir, file.name)
+  async function importOne(file: FolderFile, filesLeft: number): Promise<void> {
     const startedMs = clock.monotonicMs()
-    const { store, images } = config
-    const known = { sizeBytes: file.sizeBytes, mtimeMs: file.mtimeMs }
-    current = { file: file.name, readBytes: 0, totalBytes: file.sizeBytes, bytesPerSecond: 0 }
+    const show = ({ readBytes, totalBytes, images }: ImportProgress): void => {
+      const seconds = Math.max(0.001, (clock.monotonicMs() - startedMs) / 1000)
+      const bytesPerSecond = Math.round(readBytes / seconds)
+      current = { file: file.name, readBytes, totalBytes, bytesPerSecond, images, filesLeft }
+    }
+    show({ readBytes: 0, totalBytes: file.sizeBytes, images: undefined })
     const before = state.get(file.name)
     try {
-      const job = { path, store, platform: parsePlatform(images.platform) ?? 'all' }
-      const archive = await runJob(
-        job,
-        (readBytes, totalBytes) => {
-          const seconds = Math.max(0.001, (clock.monotonicMs() - startedMs) / 1000)
-          current = {
-            file: file.name,
-            readBytes,
-            totalBytes,
-            bytesPerSecond: Math.round(readBytes / seconds),
-          }
-        },
-        stopping.signal,
-      )
-      const names = archive.images.map((image) => image.name)
-      await remember(file.name, {
-        ...known,
-        sha256: archive.sha256,
-        images: archive.images,
-        problem: undefined,
-      })
-      metrics.count('starling_imports_total', { outcome: 'imported' })
+      const record = await recordOf(file, show)
+      await remember(file.name, record.next)
+      metrics.count('starling_imports_total', { outcome: record.outcome })
       const durationMs = Math.round(clock.monotonicMs() - startedMs)
-      log.info({ file: path, images: names, unnamed: archive.unnamed, durationMs }, 'images were imported')
-    } catch (error) {
-      const isBroken = error instanceof StarlingError && error.code === 'ARCHIVE_INVALID'
-      if (!isBroken || stopping.signal.aborted) throw error
-      const why = describeError(error)
-      await remember(file.name, { ...known, sha256: undefined, images: [], problem: why })
-      metrics.count('starling_imports_total', { outcome: 'refused' })
-      log.error({ file: path, problem: why }, 'an archive cannot be used; it is tried again when it changes')
+      const fields = { file: join(dir, file.name), images: record.next.images.map(({ name }) => name) }
+      const { problem } = record.next
+      if (record.outcome === 'unchanged')
+        log.info(fields, 'a file has the bytes that it had; nothing was imported')
+      else if (problem === undefined) log.info({ ...fields, durationMs }, 'images were imported')
+      else log.error({ ...fields, problem }, 'an archive cannot be used; it is tried again when it changes')
     } finally {
       current = undefined
     }
     if (before !== undefined) await unpin([before])
+  }
+
+  /** Does what is to be done for a file; what is to be remembered of it comes out. */
+  async function recordOf(
+    file: FolderFile,
+    show: (progress: ImportProgress) => void,
+  ): Promise<{ next: FileRecord; outcome: FileOutcome['type'] }> {
+    const { store, images } = config
+    const { sizeBytes, mtimeMs } = file
+    const platform = parsePlatform(images.platform) ?? 'all'
+    const alike = knownContents(file, state)
+    const job = { path: join(dir, file.name), store, platform, known: alike }
+    const outcome = await runJob(job, show, stopping.signal)
+    const next = { sizeBytes, mtimeMs }
+    switch (outcome.type) {
+      case 'unchanged': {
+        const same = alike.find(({ sha256 }) => sha256 === outcome.sha256)
+        const { sha256, problem, images: found = [] } = same ?? {}
+        return { next: { ...next, sha256, images: found, problem }, outcome: 'unchanged' }
+      }
+      case 'imported': {
+        const { sha256, images: found } = outcome.archive
+        return { next: { ...next, sha256, images: found, problem: undefined }, outcome: 'imported' }
+      }
+      case 'refused': {
+        const { sha256, problem } = outcome
+        return { next: { ...next, sha256, images: [], problem }, outcome: 'refused' }
+      }
+    }
   }
 
   async function letGo(names: readonly string[]): Promise<void> {

@@ -38,6 +38,21 @@ export function planFolder(files: readonly FolderFile[], state: FolderState, now
   }
 }
 
+/**
+ * What came before of files that may have the same bytes, under this name or another. A file that could not be used counts
+ * under its own name only: its problem names it.
+ */
+export function knownContents(
+  file: FolderFile,
+  state: FolderState,
+): (FileRecord & { readonly sha256: string })[] {
+  return [...state].flatMap(([name, record]) => {
+    const { sha256, sizeBytes, problem } = record
+    const counts = problem === undefined || name === file.name
+    return sha256 !== undefined && sizeBytes === file.sizeBytes && counts ? [{ ...record, sha256 }] : []
+  })
+}
+
 /** Names and digests of images that no record but the given ones accounts for. */
 export function unaccounted(records: readonly FileRecord[], state: FolderState): string[] {
   const kept = new Set([...state.values()].flatMap((record) => record.images.map(imageId)))

@@ -1,11 +1,14 @@
 import { Worker } from 'node:worker_threads'
-import type { ImportedArchive } from '../../archive/import-archive.ts'
+import type { ImportProgress } from '../../archive/import-archive.ts'
 import { type ErrorCode, StarlingError } from '../../core/errors.ts'
-import type { ImportFileJob } from './import-file.ts'
+import type { FileOutcome, ImportFileJob, KnownContent } from './import-file.ts'
+
+/** What a thread is started for. */
+export type ImportJob = ImportFileJob & { readonly known: readonly KnownContent[] }
 
 export type FromImportWorker =
-  | { readonly type: 'progress'; readonly readBytes: number; readonly totalBytes: number }
-  | { readonly type: 'done'; readonly archive: ImportedArchive }
+  | { readonly type: 'progress'; readonly progress: ImportProgress }
+  | { readonly type: 'done'; readonly outcome: FileOutcome }
   | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string }
 
 /** The entry has the extension of this file: `.ts` in the repository, `.js` in the built package. */
@@ -14,15 +17,15 @@ const entry = new URL(`./worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'
 const maxHeapMb = 128
 
 /**
- * Imports one archive in a thread of its own, which ends with it. Once `signal` is aborted the thread is ended where it
- * stands; the next import clears what it leaves.
+ * Works on one file of the images folder in a thread of its own, which ends with it. Once `signal` is aborted the thread is
+ * ended where it stands; the next import clears what it leaves.
  * @throws StarlingError, its message with the place
  */
 export async function runJob(
-  job: ImportFileJob,
-  onProgress: (readBytes: number, totalBytes: number) => void,
+  job: ImportJob,
+  onProgress: (progress: ImportProgress) => void,
   signal: AbortSignal,
-): Promise<ImportedArchive> {
+): Promise<FileOutcome> {
   signal.throwIfAborted()
   const worker = new Worker(entry, {
     workerData: job,
@@ -32,10 +35,10 @@ export async function runJob(
   const stop = (): void => void worker.terminate()
   signal.addEventListener('abort', stop, { once: true })
   try {
-    return await new Promise<ImportedArchive>((resolve, reject) => {
+    return await new Promise<FileOutcome>((resolve, reject) => {
       worker.on('message', (message: FromImportWorker) => {
-        if (message.type === 'progress') onProgress(message.readBytes, message.totalBytes)
-        else if (message.type === 'done') resolve(message.archive)
+        if (message.type === 'progress') onProgress(message.progress)
+        else if (message.type === 'done') resolve(message.outcome)
         else reject(new StarlingError(message.code, message.message))
       })
       worker.once('error', reject)

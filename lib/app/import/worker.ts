@@ -1,19 +1,19 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { StarlingError } from '../../core/errors.ts'
-import { type ImportFileJob, importFile } from './import-file.ts'
-import type { FromImportWorker } from './run-job.ts'
+import { importUnlessKnown } from './import-file.ts'
+import type { FromImportWorker, ImportJob } from './run-job.ts'
 
-/** The entry of the thread that imports one archive: hashing and unpacking must not delay the heartbeat. */
+/** The entry of the thread that works on one file: hashing and unpacking must not delay the heartbeat. */
 
 function send(message: FromImportWorker): void {
   parentPort?.postMessage(message)
 }
 
 try {
-  const archive = await importFile(workerData as ImportFileJob, (readBytes, totalBytes) =>
-    send({ type: 'progress', readBytes, totalBytes }),
+  const outcome = await importUnlessKnown(workerData as ImportJob, (progress) =>
+    send({ type: 'progress', progress }),
   )
-  send({ type: 'done', archive })
+  send({ type: 'done', outcome })
 } catch (error) {
   if (!(error instanceof StarlingError)) throw error
   send({ type: 'failed', code: error.code, message: error.format() })

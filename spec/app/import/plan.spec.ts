@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { planFolder, unaccounted } from '../../../lib/app/import/plan.ts'
+import { knownContents, planFolder, unaccounted } from '../../../lib/app/import/plan.ts'
 import type { FileRecord } from '../../../lib/app/import/state-file.ts'
 import type { Digest } from '../../../lib/core/digest.ts'
 
@@ -35,5 +35,19 @@ describe('the plan of the images folder', () => {
     const state = new Map([['b.tar', record({ images: [shared] })]])
     assert.deepEqual(planFolder([], new Map([['a.tar', gone]]), 0).gone, ['a.tar'])
     assert.deepEqual(unaccounted([gone], state), ['r.test:5000/a:1', `r.test:5000/a@${digest}`])
+  })
+
+  it('a file may have the bytes of any of its size; of a broken one only under its own name', () => {
+    const state = new Map([
+      ['a.tar', record({ sha256: 'own', problem: 'broken' })],
+      ['b.tar', record({ sha256: 'other' })],
+      ['c.tar', record({ sha256: 'broken', problem: 'broken' })],
+      ['d.tar', record({ sha256: 'longer', sizeBytes: 11 })],
+      ['e.tar', record({ sha256: undefined })],
+    ])
+    assert.deepEqual(
+      knownContents(file, state).map(({ sha256 }) => sha256),
+      ['own', 'other'],
+    )
   })
 })
