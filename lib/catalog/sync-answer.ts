@@ -1,3 +1,4 @@
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { StarlingError } from '../core/errors.ts'
 import { FieldWriter, readFields, readVersioned } from '../core/wire.ts'
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
@@ -9,6 +10,11 @@ import { addRegistry, readShortId, shortIdSizeBytes } from './sync-request.ts'
 export const maxSyncFrameBytes = 65_536
 
 export const setHashPrefixBytes = 8
+
+/** Fewer pairs travel as they are. */
+const deflateFrom = 8
+/** A frame is filled by what its pairs take when they are not deflated. */
+const maxInflatedBytes = 2 * maxSyncFrameBytes
 
 /** What a node knows of one origin, unproven: enough to see whether it is worth asking for. */
 export interface OriginSummary {
@@ -64,13 +70,36 @@ export function encodeAnswer(answer: SyncAnswer): Uint8Array {
       break
     case 'elements':
       if (answer.digests.length > 0) writer.bytes(7, answer.digests)
-      writer.messages(8, answer.tags, writeTagPair)
+      writeTags(writer, answer.tags)
       if (answer.last) writer.bool(9, true)
       break
     case 'registries':
       writer.strings(10, answer.registries)
   }
   return writer.finishVersioned()
+}
+
+/** Names repeat, so many pairs travel deflated (RFC 1951); digests don't shrink. */
+function writeTags(writer: FieldWriter, tags: readonly TagPair[]): void {
+  if (tags.length < deflateFrom) writer.messages(8, tags, writeTagPair)
+  else
+    writer.bytes(11, deflateRawSync(new FieldWriter().messages(1, tags, writeTagPair).finish(), { level: 1 }))
+}
+
+function inflateTags(bytes: Uint8Array): TagPair[] {
+  let fields: Uint8Array
+  try {
+    fields = inflateRawSync(bytes, { maxOutputLength: maxInflatedBytes })
+  } catch (cause) {
+    throw new StarlingError('WIRE_MALFORMED', 'deflated tags cannot be inflated within their bound', {
+      cause,
+    })
+  }
+  const tags: TagPair[] = []
+  readFields(fields, (field) => {
+    if (field.number === 1) tags.push(readTagPair(field.bytes()))
+  })
+  return tags
 }
 
 /** Undefined for a kind of a later version. @throws StarlingError WIRE_MALFORMED */
@@ -94,6 +123,7 @@ export function decodeAnswer(bytes: Uint8Array): SyncAnswer | undefined {
     else if (field.number === 6) buckets = [...field.bytes(64)].filter((bucket) => bucket < 64)
     else if (field.number === 7) digests = checkPacked(field.bytes())
     else if (field.number === 8) tags.push(readTagPair(field.bytes()))
+    else if (field.number === 11) for (const pair of inflateTags(field.bytes())) tags.push(pair)
     else if (field.number === 9) last = field.bool()
     else if (field.number === 10) addRegistry(registries, field.string(255))
   })

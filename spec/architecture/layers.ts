@@ -85,8 +85,15 @@ export function importCycles(files: readonly SourceFile[]): string[] {
   return cycles
 }
 
-/** They compute and nothing else, apart from `resolve` of node:path, which asks for the working directory. */
-const pureModules = new Set(['node:crypto', 'node:util', 'node:buffer', 'node:path', 'node:path/posix'])
+/** They compute and nothing else, apart from `resolve` of node:path (asks for the working directory) and the streams of node:zlib. */
+const pureModules = new Set([
+  'node:crypto',
+  'node:util',
+  'node:buffer',
+  'node:path',
+  'node:path/posix',
+  'node:zlib',
+])
 const impurePackages =
   /^(?:libp2p|@libp2p\/(?!interface|peer-id|crypto)|@chainsafe\/libp2p|@grpc\/|fastify|pino|prom-client|commander)/
 const impureCode: Readonly<Record<string, RegExp>> = {

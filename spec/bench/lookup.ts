@@ -1,9 +1,11 @@
 import { hash } from 'node:crypto'
 import { applyDelta } from '../../lib/catalog/apply-delta.ts'
 import { changeIds, hashBuckets } from '../../lib/catalog/id-sets.ts'
+import { installInventory } from '../../lib/catalog/install.ts'
 import { findHolders, replicaSize } from '../../lib/catalog/lookups.ts'
 import type { ReplicaState } from '../../lib/catalog/replica-state.ts'
 import { allBuckets, setHashOf } from '../../lib/catalog/set-hash.ts'
+import { forgetOrigin, type Steps } from '../../lib/catalog/transition.ts'
 import type { Digest } from '../../lib/core/digest.ts'
 import type { Rng } from '../../lib/core/ports.ts'
 import { seededRng } from '../sim/random.ts'
@@ -69,6 +71,37 @@ function timeDeltas(state: ReplicaState, rounds: number, rng: Rng): Float64Array
   return times
 }
 
+/** The longest of the steps in which inventories are forgotten and put in again, microseconds: others wait no longer. */
+function timeSteps(state: ReplicaState, origins: number): Float64Array {
+  const times: number[] = []
+  const run = <T>(steps: Steps<T>): T => {
+    for (;;) {
+      const startedMs = performance.now()
+      const step = steps.next()
+      times.push((performance.now() - startedMs) * 1000)
+      if (step.done === true) return step.value
+    }
+  }
+  for (const entry of [...state.origins.all()]
+    .filter((each) => each.checkpoint !== undefined)
+    .slice(0, origins)) {
+    const { peerId } = entry
+    const checkpoint = entry.checkpoint!
+    const digests = new Uint8Array(entry.sets.digests.length * 32)
+    const view = new DataView(digests.buffer)
+    entry.sets.digests.forEach((id, index) => {
+      state.digests.table.copyKey(id, view, index * 32)
+    })
+    run(forgetOrigin(state, entry))
+    const again = state.origins.add(peerId)!
+    state.origins.setLive(again, true)
+    const content = { digests, tags: [], buckets: undefined }
+    const outcome = run(installInventory(state, again, checkpoint, content, undefined))
+    if (outcome !== 'installed') throw new Error(`an inventory of the benchmark was ${outcome}`)
+  }
+  return Float64Array.from(times)
+}
+
 /** The catalog's replica at the size of DESIGN §8: lookup, update and memory. */
 export const lookup: Benchmark = {
   name: 'lookup',
@@ -92,6 +125,7 @@ export const lookup: Benchmark = {
     const misses = percentiles(timeLookups(state, missing, lookups, rng))
     for (const peer of peers.slice(0, 500)) state.origins.setLive(state.origins.get(peer)!, false)
     const masked = percentiles(timeLookups(state, base, lookups, rng))
+    const steps = percentiles(timeSteps(state, quick ? 50 : 500))
     const deltas = percentiles(timeDeltas(state, 1000, rng))
     return {
       columns: ['what', 'median', 'p99', 'longest', 'unit'],
@@ -101,6 +135,7 @@ export const lookup: Benchmark = {
         ['the same with a tenth of the nodes masked', ...masked, 'µs'],
         ['lookup of an unknown digest', ...misses, 'µs'],
         ['delta of 50 digests, applied and proven', ...deltas, 'µs'],
+        ['one step of forgetting or putting in an inventory', ...steps, 'µs'],
         ['one inventory put in', '', '', Number(longestMs.toFixed(2)), 'ms'],
         ['distinct digests', size.digests, '', '', ''],
         ['(digest, holder) pairs', size.pairs, '', '', ''],
