@@ -12,6 +12,7 @@ import type { KeyPair } from '../core/credentials.ts'
 import { StarlingError } from '../core/errors.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import { peerUriPrefix } from './attestation.ts'
+import { serverRoleUri } from './certificate-role.ts'
 
 export const serialSizeBytes = 16
 /** Most characters of a common name (RFC 5280 appendix A, ub-common-name). */
@@ -26,7 +27,13 @@ export interface CertificateTerms {
   readonly serial: Uint8Array
 }
 
-export interface ServingSubject {
+/** What a certificate says of its bearer beyond its name. */
+export interface CertificateRole {
+  /** It may answer as, or ask as, a server of the cluster; default not. */
+  readonly server?: boolean
+}
+
+export interface ServingSubject extends CertificateRole {
   readonly nodeName: string
   /** IPv4 and IPv6 addresses, and host names. The node's name and the loopback names are added. */
   readonly addresses: readonly string[]
@@ -73,15 +80,37 @@ export async function issueServingCertificate(
   subject: ServingSubject,
   terms: CertificateTerms,
 ): Promise<KeyPair> {
-  const hosts = new Set([subject.nodeName, ...subject.addresses, ...loopback])
-  const names: x509.JsonGeneralName[] = [...hosts].map((host) =>
-    isAddress(host) ? { type: 'ip', value: host } : { type: 'dns', value: host },
-  )
-  names.push({ type: 'url', value: `${peerUriPrefix}${subject.peerId}` })
-  return issue(ca, subject.nodeName, terms, [
+  const { spki, keyPem } = makeKey()
+  return { certPem: await certifyServing(ca, subject, spki, terms), keyPem }
+}
+
+/**
+ * The same for a key that its owner has made.
+ * @param spki SubjectPublicKeyInfo of the key, DER
+ * @returns the certificate, PEM
+ */
+export async function certifyServing(
+  ca: KeyPair,
+  subject: ServingSubject,
+  spki: Uint8Array,
+  terms: CertificateTerms,
+): Promise<string> {
+  const uris = [`${peerUriPrefix}${subject.peerId}`, ...roleUris(subject)]
+  const names: x509.JsonGeneralName[] = [
+    ...servingHosts(subject).map(
+      (host): x509.JsonGeneralName => ({ type: isAddress(host) ? 'ip' : 'dns', value: host }),
+    ),
+    ...uris.map((value): x509.JsonGeneralName => ({ type: 'url', value })),
+  ]
+  return certify(ca, subject.nodeName, spki, terms, [
     new x509.SubjectAlternativeNameExtension(names),
     new x509.ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
   ])
+}
+
+/** The names and addresses of a serving certificate, each once. */
+export function servingHosts(subject: Pick<ServingSubject, 'nodeName' | 'addresses'>): readonly string[] {
+  return [...new Set([subject.nodeName, ...subject.addresses, ...loopback])]
 }
 
 /**
@@ -92,21 +121,47 @@ export async function issueClientCertificate(
   ca: KeyPair,
   nodeName: string,
   terms: CertificateTerms,
+  role: CertificateRole = {},
 ): Promise<KeyPair> {
-  return issue(ca, nodeName, terms, [new x509.ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth])])
+  const { spki, keyPem } = makeKey()
+  return { certPem: await certifyClient(ca, nodeName, spki, terms, role), keyPem }
 }
 
-async function issue(
+/** The same for a key that its owner has made (SubjectPublicKeyInfo, DER); returns the certificate, PEM. */
+export async function certifyClient(
+  ca: KeyPair,
+  nodeName: string,
+  spki: Uint8Array,
+  terms: CertificateTerms,
+  role: CertificateRole = {},
+): Promise<string> {
+  const names = roleUris(role).map((value): x509.JsonGeneralName => ({ type: 'url', value }))
+  return certify(ca, nodeName, spki, terms, [
+    ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
+    new x509.ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
+  ])
+}
+
+function roleUris({ server = false }: CertificateRole): string[] {
+  return server ? [serverRoleUri] : []
+}
+
+function makeKey(): { spki: Uint8Array; keyPem: string } {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  return { spki: publicKey.export({ type: 'spki', format: 'der' }), keyPem: keyPemOf(privateKey) }
+}
+
+async function certify(
   ca: KeyPair,
   commonName: string,
+  spki: Uint8Array,
   terms: CertificateTerms,
   extensions: x509.Extension[],
-): Promise<KeyPair> {
+): Promise<string> {
   const issuer = new X509Certificate(ca.certPem)
   const signingAlgorithm = signingAlgorithmOf(createPrivateKey(ca.keyPem))
   const signingKey = createPrivateKey(ca.keyPem).toCryptoKey(signingAlgorithm, false, ['sign'])
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const subjectKey = publicKey.toCryptoKey(keyAlgorithm, true, ['verify'])
+  const subjectKey = new x509.PublicKey(spki)
   const issuerKey = new x509.PublicKey(issuer.publicKey.export({ type: 'spki', format: 'der' }))
   const certificate = await x509.X509CertificateGenerator.create(
     {
@@ -126,7 +181,7 @@ async function issue(
     },
     webcrypto,
   )
-  return { certPem: pemOf(certificate), keyPem: keyPemOf(privateKey) }
+  return pemOf(certificate)
 }
 
 function written(terms: CertificateTerms): { serialNumber: string; notBefore: Date; notAfter: Date } {
