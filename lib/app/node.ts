@@ -60,7 +60,10 @@ export async function startNode(
     closers.push(() => lock.release())
     const read = ({ trust, node }: NodeConfig) => loadCredentials(trust, node.name, clock.wallMs())
     const credentials = createCredentials(await read(config))
-    const { metrics, text } = createMetrics({ log })
+    const { metrics, familiar, text } = createMetrics({
+      log,
+      familiar: config.metrics?.spegelNames === false ? undefined : () => clock.wallMs(),
+    })
     const settings = createLiveFiles({ config, configFile, credentials, loadCredentials: read, log, metrics })
     await settings.start()
     closers.push(() => settings.stop())
@@ -102,7 +105,16 @@ export async function startNode(
         await ending.stop()
         log.info({ registries: config.registries }, 'nothing is mirrored any more; all ports are closed')
       } else if (sharing === undefined && !isEmpty(wanted)) {
-        const part = await createSharing({ config: next, credentials, settings, clock, rng, log, metrics })
+        const part = await createSharing({
+          config: next,
+          credentials,
+          settings,
+          clock,
+          rng,
+          log,
+          metrics,
+          requested: familiar?.requested,
+        })
         await part.start()
         built = next
         sharing = part
@@ -147,7 +159,10 @@ export async function startNode(
       where: (query) => whereView(query, sharing === undefined ? undefined : viewSources(sharing)),
       drainCheck: (node) => drainView(node, sharing === undefined ? undefined : viewSources(sharing)),
       ready: () => readyView(sources),
-      metrics: text,
+      metrics() {
+        familiar?.advertised(sharing?.catalog.summaries() ?? [])
+        return text()
+      },
     }
 
     const ops = createOpsServer({

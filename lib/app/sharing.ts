@@ -5,6 +5,7 @@ import type { NodeConfig } from '../core/config.ts'
 import type { ContentStore, StoreChange } from '../core/content-store.ts'
 import type { Credentials } from '../core/credentials.ts'
 import { describeError } from '../core/errors.ts'
+import type { RequestReport } from '../core/lookup.ts'
 import { isReachable, type MemberState } from '../core/peer.ts'
 import type { Clock, Logger, Metrics, Rng, Service } from '../core/ports.ts'
 import { OfferFilter } from '../core/reference.ts'
@@ -36,6 +37,8 @@ export interface SharingOptions {
   readonly rng: Rng
   readonly log: Logger
   readonly metrics: Metrics
+  /** Hears of each request to the registry API. */
+  readonly requested?: ((report: RequestReport) => void) | undefined
 }
 
 /** Everything that runs only while this node mirrors something: ports, membership, catalog, store and registry. */
@@ -153,6 +156,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     clock,
     log: log.child({ part: 'registry' }),
     metrics,
+    requested: options.requested,
     onMissing: () => audit(),
     onDamaged: (digest) => integrity.damaged(digest),
     onUnmapped: (digest) => integrity.hurry(digest),

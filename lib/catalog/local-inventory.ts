@@ -80,10 +80,14 @@ export class LocalInventory {
     return this.#blobs.get(digest)
   }
 
-  /** How many digests and tags are offered of a registry. */
-  count(registry: string): { digests: number; tags: number } {
+  /** How many digests and tags are offered of a registry, and how many images. */
+  count(registry: string): { digests: number; tags: number; images: number } {
     const local = this.#registries.get(registry)
-    return { digests: local?.digests.size ?? 0, tags: local?.tagCount ?? 0 }
+    return {
+      digests: local?.digests.size ?? 0,
+      tags: local?.tagCount ?? 0,
+      images: local?.reach.rootCount ?? 0,
+    }
   }
 
   /** Applies a change at once. */

@@ -29,6 +29,13 @@ export class Reachability {
     return this.#counts.size === 0
   }
 
+  /** Digests that are roots themselves. */
+  get rootCount(): number {
+    let roots = 0
+    for (const counts of this.#counts.values()) if ((counts[0] ?? 0) > 0) roots += 1
+    return roots
+  }
+
   reaches(digest: Digest): boolean {
     return this.#counts.has(digest)
   }

@@ -26,6 +26,7 @@ export const configDefaults = {
   images: { dir: 'images', platform: 'all' },
   opsSocket: '/run/starling/ops.sock',
   logLevel: 'info',
+  metrics: { spegelNames: true },
   shutdownGrace: '10s',
   certsDir: '/etc/containerd/certs.d',
   excludeReferences: [],

@@ -91,6 +91,7 @@ function normalise(document: ConfigDocument, folder: string, hostname: string): 
       listen: ops.listen === undefined ? undefined : endpoints(ops.listen)[0],
     },
     log: { level: document.log?.level ?? defaults.logLevel },
+    metrics: { spegelNames: document.metrics?.spegelNames ?? defaults.metrics.spegelNames },
     images: {
       dir: resolve(
         document.images?.dir ?? posix.join(document.dataDir ?? defaults.dataDir, defaults.images.dir),

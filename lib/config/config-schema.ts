@@ -33,6 +33,7 @@ export interface ConfigDocument {
   readonly trust?: { readonly dir?: string } & Partial<TrustFiles>
   readonly ops?: { readonly socket?: string; readonly listen?: string }
   readonly log?: { readonly level?: 'debug' | 'info' | 'warn' | 'error' }
+  readonly metrics?: { readonly spegelNames?: boolean }
   readonly images?: { readonly dir?: string; readonly platform?: string }
   readonly shutdownGrace?: string
   readonly certsDir?: string
@@ -208,6 +209,9 @@ export const configJsonSchema: Schema = {
         default: defaults.logLevel,
         examples: ['info'],
       },
+    }),
+    metrics: section('What GET /metrics shows', {
+      spegelNames: flag('Also the names that dashboards made for Spegel read', defaults.metrics.spegelNames),
     }),
     images: section('Archives of images that are put into the store, pinned', {
       dir: path('Folder of the archives; default: images in dataDir', '/var/lib/starling/images'),

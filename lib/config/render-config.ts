@@ -42,6 +42,7 @@ export function renderConfig(config: NodeConfig): ConfigDocument {
       ...(ops.listen === undefined ? {} : { listen: formatEndpoint(ops.listen) }),
     },
     log: { level: config.log.level },
+    metrics: { spegelNames: config.metrics?.spegelNames ?? true },
     images: { ...config.images },
     shutdownGrace: formatDuration(config.shutdownGraceMs),
     certsDir: config.certsDir,

@@ -64,6 +64,8 @@ export interface RegistrySummary {
   readonly origins: number
   readonly localDigests: number
   readonly localTags: number
+  /** Manifests and indexes that names of images point to. */
+  readonly localImages: number
   /** Distinct digests that any live node holds. */
   readonly digests: number
   readonly tags: number

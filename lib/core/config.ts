@@ -61,6 +61,8 @@ export interface NodeConfig {
   readonly certsDir: string
   /** References (`registry/repository:tag`) that match one of these regular expressions are neither announced nor answered. */
   readonly excludeReferences: readonly string[]
+  /** Also the metrics that dashboards made for Spegel read; absent: yes. */
+  readonly metrics?: { readonly spegelNames: boolean }
   /** `latest` is announced and answered too. */
   readonly shareLatest?: boolean
   /** Containerd never asks a registry that has mirrors itself. */

@@ -112,6 +112,10 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
     'Memory outside the heap of a thread of the registry',
     'worker',
   ),
+  starling_registry_requests_in_flight: gauge(
+    'Requests that a thread of the registry is answering',
+    'worker',
+  ),
   starling_registry_workers_replaced_total: counter('Threads of the registry that ended and were replaced'),
 
   starling_event_loop_delay_seconds: gauge(

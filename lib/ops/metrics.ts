@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Logger, MetricName, Metrics } from '../core/ports.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'
+import { createFamiliarMetrics, type FamiliarMetrics } from './familiar-metrics.ts'
 import { type MetricSpec, metricTable } from './metric-table.ts'
 import { registerProcessMetrics } from './process-metrics.ts'
 
@@ -14,12 +15,16 @@ export interface MetricsOptions {
   readonly log?: Logger
   /** Throws instead: for tests. */
   readonly strict?: boolean
+  /** The names that dashboards made for Spegel read, too; this is the clock for them. */
+  readonly familiar?: (() => number) | undefined
   readonly table?: Readonly<Record<string, MetricSpec>>
 }
 
 /** The metrics of a node and their text in the Prometheus format, version 0.0.4. */
 export interface NodeMetrics {
   readonly metrics: Metrics
+  /** Undefined where they are not wanted. */
+  readonly familiar: FamiliarMetrics | undefined
   text(): Promise<string>
 }
 
@@ -75,8 +80,11 @@ export function createMetrics(options: MetricsOptions = {}): NodeMetrics {
     set: (name, value, labels = {}) => record(name, 'gauge', value, labels),
   }
   const eventLoopDelay = entries.has('starling_event_loop_delay_seconds') ? new EventLoopDelay() : undefined
+  const familiar =
+    options.familiar === undefined ? undefined : createFamiliarMetrics(metrics, registry, options.familiar)
   return {
-    metrics,
+    metrics: familiar?.metrics ?? metrics,
+    familiar,
     text() {
       eventLoopDelay?.report(metrics)
       return registry.metrics()

@@ -81,6 +81,11 @@ export class DataPlane {
     })
   }
 
+  /** Requests that are being answered. */
+  requestsInFlight(): number {
+    return this.#handler.inFlight
+  }
+
   /** @throws StarlingError PORT_IN_USE */
   listen(endpoints: readonly Endpoint[], options: { reusePort: boolean }): Promise<Endpoint[]> {
     return this.#server.listen(endpoints, options)

@@ -26,6 +26,11 @@ export class RegistryHandler {
     this.#log = log
   }
 
+  /** Requests that are being answered. */
+  get inFlight(): number {
+    return this.#active.size
+  }
+
   /** Never rejects. */
   async handle(request: IncomingMessage, response: ServerResponse, client: ClientVerdict): Promise<void> {
     const startedMs = this.#services.now()

@@ -72,6 +72,8 @@ export interface RegistryWorkerData {
   readonly limits: RegistryLimits
   /** Folder of the chunk maps; undefined where nothing is checked on its way. */
   readonly mapsPath: string | undefined
+  /** Tells the threads apart in metrics. */
+  readonly index: number
   readonly controlPort: MessagePort
 }
 

@@ -193,6 +193,7 @@ describe('what the catalog answers', () => {
       origins: 2,
       localDigests: 1,
       localTags: 1,
+      localImages: 1,
       digests: 2,
       tags: 2,
       disputedTags: 1,

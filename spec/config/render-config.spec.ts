@@ -53,6 +53,7 @@ const configs: fc.Arbitrary<NodeConfig> = fc
     }),
     ops: fc.record({ socket: path, listen: fc.oneof(endpoint(0), fc.constant(undefined)) }),
     log: fc.record({ level: fc.constantFrom('debug' as const, 'info', 'warn', 'error') }),
+    metrics: fc.record({ spegelNames: fc.boolean() }),
     images: fc.record({ dir: path, platform: fc.constantFrom('all', 'linux/amd64', 'linux/arm/v7') }),
     shutdownGraceMs: duration(0, 3_600_000),
     certsDir: path,

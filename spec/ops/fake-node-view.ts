@@ -32,6 +32,7 @@ const status: StatusView = {
       origins: 3,
       localDigests: 7,
       localTags: 2,
+      localImages: 2,
       digests: 20,
       tags: 5,
       disputedTags: 1,

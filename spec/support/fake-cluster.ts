@@ -109,6 +109,7 @@ export function fakeCatalog(state: FakeCatalogState): CatalogService {
         origins: 3,
         localDigests: 0,
         localTags: 0,
+        localImages: 0,
         digests: 0,
         tags: 0,
         disputedTags: 0,

@@ -124,6 +124,7 @@ function summarise(context: CatalogContext, mirrored: MirroredRegistry): Registr
     origins,
     localDigests: offered.digests,
     localTags: offered.tags,
+    localImages: offered.images,
     digests: liveDigestCount(state),
     tags,
     disputedTags,

@@ -45,6 +45,8 @@ export interface RegistryControlOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  /** Hears of each request, too. */
+  readonly requested?: ((report: RequestReport) => void) | undefined
   /** The store lost a blob that the catalog still offers. */
   readonly onMissing: (digest: Digest) => void
   readonly onDamaged: (digest: Digest) => void
@@ -208,6 +210,7 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
         source: report.source,
       })
       if (report.incomplete) metrics.count('starling_requests_incomplete_total')
+      options.requested?.(report)
     },
     missing(digest) {
       log.warn({ digest }, 'a blob that the catalog offers is gone from the store; listing the store anew')

@@ -66,7 +66,7 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
   function startThread(index: number, delayMs = firstRestartMs): Promise<void> {
     const startedMs = performance.now()
     const thread = new RegistryThread(
-      { listen: bound, credentials: current, source, limits, mapsPath: options.mapsPath },
+      { listen: bound, credentials: current, source, limits, mapsPath: options.mapsPath, index },
       {
         control,
         log: log.child({ worker: index }),

@@ -8,6 +8,8 @@ import { withLookupCache } from '../../registry/lookup-cache.ts'
 import type { FromWorker, RegistryWorkerData, ToWorker } from '../../registry/messages.ts'
 import { systemClock } from '../system.ts'
 
+const inFlightIntervalMs = 1_000
+
 /** The entry of a worker thread that serves the registry API; `host` starts and replaces it. */
 
 function send(message: FromWorker): void {
@@ -42,6 +44,19 @@ async function createReader(source: BlobSource): Promise<BlobReader> {
   }
   const { createOciLayoutReader } = await import('../../oci-layout/blob-reader.ts')
   return createOciLayoutReader(source)
+}
+
+/** Tells how many requests are being answered when that has changed. */
+function followInFlight(plane: DataPlane, worker: string): void {
+  let told = -1
+  const tell = (): void => {
+    const now = plane.requestsInFlight()
+    if (now === told) return
+    told = now
+    metrics.set('starling_registry_requests_in_flight', now, { worker })
+  }
+  tell()
+  setInterval(tell, inFlightIntervalMs).unref()
 }
 
 async function main(data: RegistryWorkerData): Promise<void> {
@@ -82,6 +97,7 @@ async function main(data: RegistryWorkerData): Promise<void> {
       })
     }
   })
+  followInFlight(plane, String(data.index))
   send({ type: 'listening', addresses: await plane.listen(data.listen, { reusePort: true }) })
 }
 
