@@ -19,6 +19,7 @@ export type {
   NodeView,
   PeerView,
   ReadyView,
+  RequestView,
   StatusView,
   WhereView,
 } from './core/ops-view.ts'

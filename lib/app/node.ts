@@ -13,6 +13,7 @@ import { drainView } from './drain-view.ts'
 import { createImagesFolder } from './import/images-folder.ts'
 import { readyView, statusView } from './node-status.ts'
 import { imageViews, peerViews, whereView } from './node-view.ts'
+import { RecentRequests } from './registry/recent-requests.ts'
 import { createSharing, type Sharing } from './sharing.ts'
 import { createSystemRng, systemClock } from './system.ts'
 import { createCredentials, loadCredentials } from './trust/files.ts'
@@ -70,6 +71,7 @@ export async function startNode(
     const live = () => settings.config()
     const hosts = createHostsKeeper({ config: live, registries: () => settings.registries(), log, metrics })
 
+    const requests = new RecentRequests()
     let sharing: Sharing | undefined
     let sharingProblem: string | undefined = isEmpty(settings.current().mirrors)
       ? undefined
@@ -113,7 +115,10 @@ export async function startNode(
           rng,
           log,
           metrics,
-          requested: familiar?.requested,
+          requested: (report) => {
+            requests.add(report)
+            familiar?.requested(report)
+          },
         })
         await part.start()
         built = next
@@ -158,6 +163,7 @@ export async function startNode(
       images: () => (sharing === undefined ? [] : imageViews(viewSources(sharing))),
       where: (query) => whereView(query, sharing === undefined ? undefined : viewSources(sharing)),
       drainCheck: (node) => drainView(node, sharing === undefined ? undefined : viewSources(sharing)),
+      request: (id) => requests.get(id),
       ready: () => readyView(sources),
       metrics() {
         familiar?.advertised(sharing?.catalog.summaries() ?? [])

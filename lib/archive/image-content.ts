@@ -90,7 +90,8 @@ function descriptors(value: unknown, of: Digest): Descriptor[] {
   })
 }
 
-function matches(platform: Platform | undefined, wanted: Platform | 'all'): boolean {
+/** Is it the wanted platform? What doesn't say its platform is of every one. */
+export function matches(platform: Platform | undefined, wanted: Platform | 'all'): boolean {
   if (wanted === 'all' || platform === undefined) return true
   const sameVariant = wanted.variant === undefined || wanted.variant === platform.variant
   return platform.os === wanted.os && platform.architecture === wanted.architecture && sameVariant

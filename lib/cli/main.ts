@@ -11,6 +11,7 @@ import { addDrainCheckCommand } from './drain-check.ts'
 import { addImagesCommand } from './images.ts'
 import { addImportCommand } from './import.ts'
 import { addPeersCommand } from './peers.ts'
+import { addPullCommand } from './pull.ts'
 import { addStatusCommand } from './status.ts'
 import { addTrustCommands } from './trust.ts'
 import { addVersionCommand } from './version.ts'
@@ -55,6 +56,7 @@ export function createProgram(context: CliContext): Command {
   addImagesCommand(program, context)
   addWhereCommand(program, context)
   addDrainCheckCommand(program, context)
+  addPullCommand(program, context)
   addImportCommand(program, context)
   addConfigCommands(program, context)
   addConfigureCommand(program, context)

@@ -126,6 +126,15 @@ export interface RequestReport {
   readonly fromPeer: boolean
   /** Common name of the client's certificate. */
   readonly client: string | undefined
+  /** What the client calls the request (header `Starling-Request`), and then what each peer gave. */
+  readonly id?: string
+  readonly shares?: readonly PeerShare[]
+}
+
+export interface PeerShare {
+  /** Name of the peer. */
+  readonly peer: string
+  readonly bytes: number
 }
 
 /** What the registry asks of the control plane and tells it. */

@@ -1,5 +1,6 @@
 import type { RegistrySummary } from './cluster.ts'
 import type { StoreStatus } from './content-store.ts'
+import type { PeerShare, RequestSource } from './lookup.ts'
 
 /** The JSON of the ops API, version 1. Times are ISO 8601 in UTC, sizes bytes, durations milliseconds. */
 
@@ -117,6 +118,19 @@ export interface DrainView {
   readonly verdict: string
 }
 
+/** What became of a request to the registry API that its client gave a name. */
+export interface RequestView {
+  readonly id: string
+  readonly status: number
+  readonly source: RequestSource
+  /** The decision and its reason in one line. */
+  readonly reason: string
+  /** What each peer gave. */
+  readonly shares: readonly PeerShare[]
+  readonly bytes: number
+  readonly durationMs: number
+}
+
 export interface ReadyView {
   readonly ready: boolean
   readonly reasons: readonly string[]
@@ -130,6 +144,8 @@ export interface NodeView {
   images(): readonly ImageView[]
   /** `query` is a digest or an image reference. @throws StarlingError DIGEST_INVALID, REFERENCE_INVALID */
   where(query: string): WhereView
+  /** One of the last requests that had a name. @throws StarlingError NOT_FOUND */
+  request(id: string): RequestView
   /** `node` is a name or a PeerId. @throws StarlingError NOT_FOUND, USAGE where several nodes have the name */
   drainCheck(node: string): DrainView
   ready(): ReadyView

@@ -1,7 +1,15 @@
 import { request } from 'node:http'
 import type { RegistrySummary } from '../core/cluster.ts'
 import { StarlingError, systemErrorCode } from '../core/errors.ts'
-import type { DrainView, ImageView, PeerView, ReadyView, StatusView, WhereView } from '../core/ops-view.ts'
+import type {
+  DrainView,
+  ImageView,
+  PeerView,
+  ReadyView,
+  RequestView,
+  StatusView,
+  WhereView,
+} from '../core/ops-view.ts'
 
 const timeoutMs = 10_000
 const maxAnswerSizeBytes = 64 * 1024 * 1024
@@ -16,6 +24,8 @@ export interface OpsClient {
   where(query: string): Promise<WhereView>
   /** @throws StarlingError NOT_FOUND, USAGE */
   drainCheck(node: string): Promise<DrainView>
+  /** @throws StarlingError NOT_FOUND where it is not known, or not over yet */
+  request(id: string): Promise<RequestView>
   ready(): Promise<ReadyView>
   metrics(): Promise<string>
 }
@@ -100,6 +110,7 @@ export function createOpsClient(socketPath: string): OpsClient {
     images: () => json('/api/v1/images'),
     where: (query) => json(`/api/v1/where/${encodeURIComponent(query)}`),
     drainCheck: (node) => json(`/api/v1/drain-check/${encodeURIComponent(node)}`),
+    request: (id) => json(`/api/v1/requests/${encodeURIComponent(id)}`),
     ready: () => json('/readyz', [200, 503]),
     async metrics() {
       const answer = await get(socketPath, '/api/v1/metrics')

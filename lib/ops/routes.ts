@@ -86,6 +86,7 @@ export function createRoutes(options: RoutesOptions): FastifyInstance {
   app.get('/api/v1/drain-check/:node', async (request) =>
     view.drainCheck((request.params as { node: string }).node),
   )
+  app.get('/api/v1/requests/:id', async (request) => view.request((request.params as { id: string }).id))
   app.get('/api/v1/metrics', async (_request, reply) => {
     reply.type('text/plain; version=0.0.4; charset=utf-8')
     return view.metrics()

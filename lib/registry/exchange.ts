@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import type { Digest } from '../core/digest.ts'
-import type { LookupAnswer, LookupTarget, RegistryControl, RequestSource } from '../core/lookup.ts'
+import type { LookupAnswer, LookupTarget, PeerShare, RegistryControl, RequestSource } from '../core/lookup.ts'
 import type { UploadSlots } from '../selection/upload-slots.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { LocalIntegrity } from './chunk-maps/local-integrity.ts'
@@ -47,6 +47,7 @@ export class Exchange {
   reason = ''
   registry: string | undefined
   peers: readonly string[] = []
+  shares: readonly PeerShare[] = []
 
   constructor(request: RegistryRequest, headers: IncomingHttpHeaders, out: ClientResponse) {
     this.request = request

@@ -6,7 +6,7 @@ import type { ClientVerdict } from './client-identity.ts'
 import { ClientResponse } from './client-response.ts'
 import { Exchange, type RegistryServices, sendFailure } from './exchange.ts'
 import type { OciFailure } from './oci-error.ts'
-import { hopHeader, parseRequest, type RegistryRequest } from './request.ts'
+import { hopHeader, parseRequest, type RegistryRequest, requestIdOf } from './request.ts'
 import { serveBlob } from './serve-blob.ts'
 import { serveList } from './serve-list.ts'
 import { serveManifest } from './serve-manifest.ts'
@@ -42,6 +42,7 @@ export class RegistryHandler {
     let refusal: OciFailure | undefined
     if (!client.ok) refusal = refusedClient(client.reason)
     else if ('failure' in parsed) refusal = parsed.failure
+    const id = requestIdOf(request.headers)
     response.once('close', () => {
       this.#active.delete(out)
       if (this.#active.size === 0) this.#onIdle?.()
@@ -58,6 +59,7 @@ export class RegistryHandler {
         incomplete: out.headSent && !response.writableFinished,
         fromPeer: exchange?.request.fromPeer ?? false,
         client: client.ok ? client.name : undefined,
+        ...(id === undefined ? {} : { id, shares: exchange?.shares ?? [] }),
       })
     })
     const headOnly = request.method === 'HEAD'

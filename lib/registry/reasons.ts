@@ -1,3 +1,4 @@
+import type { PeerShare } from '../core/lookup.ts'
 import type { Found } from './exchange.ts'
 import type { OciFailure } from './oci-error.ts'
 import type { TransferAttempt } from './transfer-attempt.ts'
@@ -8,6 +9,15 @@ const maxNamed = 5
 export function giverNames(attempts: readonly TransferAttempt[]): string[] {
   const givers = attempts.filter(({ bytes, outcome }) => bytes > 0 || outcome === 'complete')
   return [...new Set(givers.map(({ peer }) => peer.name))]
+}
+
+/** What each peer gave, in the order in which they began. */
+export function sharesOf(attempts: readonly TransferAttempt[]): PeerShare[] {
+  const bytes = new Map<string, number>()
+  for (const attempt of attempts) {
+    if (attempt.bytes > 0) bytes.set(attempt.peer.name, (bytes.get(attempt.peer.name) ?? 0) + attempt.bytes)
+  }
+  return [...bytes].map(([peer, sum]) => ({ peer, bytes: sum }))
 }
 
 /** `from node-2 (1 of 3 holders)`, and who was tried in vain. */

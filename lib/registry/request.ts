@@ -33,8 +33,17 @@ export interface RegistryRequest {
 /** The header by which a proxying node marks its requests. */
 export const hopHeader = 'starling-hop'
 
+/** The header by which a client of this node names a request, to ask the ops API later what became of it. */
+export const requestIdHeader = 'starling-request'
+
 const maxUrlLength = 4096
 const maxLastLength = 512
+
+/** The name that a client gave to its request; one that is malformed counts as none. */
+export function requestIdOf(headers: IncomingHttpHeaders): string | undefined {
+  const id = headers[requestIdHeader]
+  return typeof id === 'string' && /^[A-Za-z0-9-]{1,64}$/.test(id) ? id : undefined
+}
 
 function failure(status: number, code: OciFailure['code'], message: string): { failure: OciFailure } {
   return { failure: { status, code, message } }

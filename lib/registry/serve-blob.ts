@@ -8,7 +8,7 @@ import { brokenOff, type Exchange, type Found, type RegistryServices } from './e
 import { sendLocalBlob } from './local-blob.ts'
 import type { LocalBlob } from './local-store.ts'
 import { askPeersForSize } from './peer-head.ts'
-import { fromPeersReason, giverNames, nobodyGaveIt } from './reasons.ts'
+import { fromPeersReason, giverNames, nobodyGaveIt, sharesOf } from './reasons.ts'
 import { openLocal, peerPath } from './sources.ts'
 import { type BodySink, runTransfer } from './transfer.ts'
 
@@ -163,6 +163,7 @@ async function sendFromPeers(
     services,
   )
   exchange.peers = giverNames(result.attempts)
+  exchange.shares = sharesOf(result.attempts)
   if (result.verified && result.sizeBytes !== undefined) {
     services.cache.putDescriptor(digest, { sizeBytes: result.sizeBytes, manifestType: undefined })
   }

@@ -5,7 +5,7 @@ import { maxManifestSizeBytes } from '../core/media-types.ts'
 import { wholeBody } from '../selection/wanted-bytes.ts'
 import { isUnchanged } from './conditional.ts'
 import type { Exchange, Found, RegistryServices } from './exchange.ts'
-import { fromPeersReason, giverNames, nobodyGaveIt } from './reasons.ts'
+import { fromPeersReason, giverNames, nobodyGaveIt, sharesOf } from './reasons.ts'
 import type { RegistryRoute } from './request.ts'
 import { openLocal, peerPath } from './sources.ts'
 import { runTransfer } from './transfer.ts'
@@ -133,6 +133,7 @@ async function readFromPeers(
   exchange.source = 'peer'
   exchange.reason = fromPeersReason(found, result.attempts)
   exchange.peers = giverNames(result.attempts)
+  exchange.shares = sharesOf(result.attempts)
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
 }
 

@@ -35,6 +35,7 @@ describe('the help', () => {
       'peers',
       'images',
       'where',
+      'pull',
       'config show',
       'config schema',
       'config check',

@@ -124,6 +124,11 @@ export function fakeNodeView(changes: Partial<NodeView> = {}): NodeView {
       if (node !== drain.name) throw new StarlingError('NOT_FOUND', `no member is called ${node}`)
       return drain
     },
+    request(id) {
+      if (id !== 'known') throw new StarlingError('NOT_FOUND', 'no such request')
+      const shares = [{ peer: 'node-2', bytes: 9 }]
+      return { id, status: 200, source: 'peer', reason: 'from node-2', shares, bytes: 9, durationMs: 3 }
+    },
     ready: () => ({ ready: true, reasons: [] }),
     metrics: async () => 'starling_members{state="alive"} 3\n',
     ...changes,
