@@ -10,6 +10,7 @@ import { type CliContext, examples, exitCodeOf, exitCodes } from './context.ts'
 import { addDrainCheckCommand } from './drain-check.ts'
 import { addImagesCommand } from './images.ts'
 import { addImportCommand } from './import.ts'
+import { addKubeconfigCommand } from './kubeconfig.ts'
 import { addPeersCommand } from './peers.ts'
 import { addPullCommand } from './pull.ts'
 import { addStatusCommand } from './status.ts'
@@ -63,6 +64,7 @@ export function createProgram(context: CliContext): Command {
   addCleanupCommand(program, context)
   addCheckCommand(program, context)
   addTrustCommands(program, context)
+  addKubeconfigCommand(program, context)
   addVersionCommand(program, context)
   return program
 }

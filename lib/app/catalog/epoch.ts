@@ -1,7 +1,8 @@
-import { mkdir, open, rename } from 'node:fs/promises'
+import { mkdir, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describeError, StarlingError, systemErrorCode } from '../../core/errors.ts'
 import type { Logger } from '../../core/ports.ts'
+import { replaceFile } from '../replace-file.ts'
 
 /** Keeps the last epoch that this node has used, so that a restart begins a newer one. */
 export interface EpochStore {
@@ -40,17 +41,9 @@ export function createEpochFile(dataDir: string, logger: Logger): EpochStore {
       return epoch
     },
     async save(epoch) {
-      const temporary = `${path}.new`
       try {
         await mkdir(dataDir, { recursive: true, mode: 0o700 })
-        const file = await open(temporary, 'w', 0o600)
-        try {
-          await file.writeFile(`${epoch}\n`)
-          await file.sync()
-        } finally {
-          await file.close()
-        }
-        await rename(temporary, path)
+        await replaceFile(path, `${epoch}\n`)
         const folder = await open(dirname(path), 'r')
         try {
           await folder.sync()

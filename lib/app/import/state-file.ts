@@ -1,7 +1,7 @@
-import { open, readFile, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile } from 'node:fs/promises'
 import { type Digest, isDigest } from '../../core/digest.ts'
 import { systemErrorCode } from '../../core/errors.ts'
+import { replaceFile } from '../replace-file.ts'
 
 /** What is remembered of a file of the images folder. */
 export interface FileRecord {
@@ -36,20 +36,7 @@ export async function readState(file: string): Promise<{ state: FolderState; dam
 
 /** Replaces the file in one step, so that a crash leaves the old or the new one. */
 export async function writeState(file: string, state: FolderState): Promise<void> {
-  const aside = join(dirname(file), `.state-${process.pid}`)
-  try {
-    const handle = await open(aside, 'w', 0o600)
-    try {
-      await handle.writeFile(`${JSON.stringify({ version: 1, files: Object.fromEntries(state) })}\n`)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(aside, file)
-  } catch (error) {
-    await rm(aside, { force: true })
-    throw error
-  }
+  await replaceFile(file, `${JSON.stringify({ version: 1, files: Object.fromEntries(state) })}\n`)
 }
 
 function isRecord(value: unknown): value is FileRecord {

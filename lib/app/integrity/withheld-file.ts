@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, isDigest } from '../../core/digest.ts'
+import { replaceFile } from '../replace-file.ts'
 
 const maxDigests = 100_000
 
@@ -13,8 +13,5 @@ export async function readWithheld(dataDir: string): Promise<Digest[]> {
 
 /** Rejects with a system error where it can't be written. */
 export async function writeWithheld(dataDir: string, digests: Iterable<Digest>): Promise<void> {
-  const path = join(dataDir, 'withheld')
-  const temporary = `${path}.${randomUUID()}`
-  await writeFile(temporary, `${[...digests].join('\n')}\n`, { mode: 0o600 })
-  await rename(temporary, path)
+  await replaceFile(join(dataDir, 'withheld'), `${[...digests].join('\n')}\n`)
 }

@@ -1,4 +1,4 @@
-import { open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { describeError, systemErrorCode } from '../../core/errors.ts'
 import type { Logger } from '../../core/ports.ts'
 import {
@@ -7,6 +7,7 @@ import {
   type MembershipSnapshot,
   maxSnapshotSizeBytes,
 } from '../../membership/snapshot.ts'
+import { replaceFile } from '../replace-file.ts'
 
 /** What a node remembers of its cluster, as a file that is replaced whole. A damaged one is discarded with a log line. */
 export class SnapshotFile {
@@ -44,19 +45,10 @@ export class SnapshotFile {
   }
 
   async #write(snapshot: MembershipSnapshot): Promise<void> {
-    const temporary = `${this.#path}.new`
     try {
-      const file = await open(temporary, 'w', 0o600)
-      try {
-        await file.writeFile(encodeSnapshot(snapshot))
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      await rename(temporary, this.#path)
+      await replaceFile(this.#path, encodeSnapshot(snapshot))
       this.#failed = false
     } catch (error) {
-      await rm(temporary, { force: true }).catch(() => undefined)
       if (!this.#failed)
         this.#logger.warn(
           { file: this.#path, reason: describeError(error) },

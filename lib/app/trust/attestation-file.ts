@@ -1,7 +1,8 @@
-import { constants, open, rename, rm } from 'node:fs/promises'
+import { constants, open } from 'node:fs/promises'
 import { describeError, systemErrorCode } from '../../core/errors.ts'
 import type { Logger } from '../../core/ports.ts'
 import { decodeAttestationList, encodeAttestationList } from '../../trust/attestation-list.ts'
+import { replaceFile } from '../replace-file.ts'
 
 const maxFileSizeBytes = 64 * 2 ** 20
 
@@ -45,17 +46,10 @@ export class AttestationFile {
   }
 
   async #write(list: () => Iterable<Uint8Array>): Promise<void> {
-    const temporary = `${this.#path}.new`
     try {
-      {
-        await using handle = await open(temporary, 'w', 0o600)
-        await handle.writeFile(encodeAttestationList(list()))
-        await handle.sync()
-      }
-      await rename(temporary, this.#path)
+      await replaceFile(this.#path, encodeAttestationList(list()))
       this.#failed = false
     } catch (error) {
-      await rm(temporary, { force: true }).catch(() => undefined)
       const fields = { file: this.#path, reason: describeError(error) }
       if (!this.#failed) {
         this.#logger.warn(fields, 'attestations cannot be remembered on disk; the node goes on without')

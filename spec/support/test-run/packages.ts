@@ -12,6 +12,7 @@ const packages: Readonly<Record<string, string>> = {
   iproute2: 'ip',
   nftables: 'nft',
   'nginx-light': 'nginx',
+  'kubernetes-client': 'kubectl',
 }
 
 const policyPath = '/usr/sbin/policy-rc.d'
