@@ -123,7 +123,10 @@ function problemsOf(
   add(sources.sharingProblem())
   const imports = sources.imports.view()
   if (imports.problem !== undefined) add(`the images folder ${imports.folder}: ${imports.problem}`)
-  for (const { problem } of imports.files) add(problem)
+  for (const { file, problem, waiting } of imports.files) {
+    add(problem)
+    if (waiting.length > 0) add(waitingLine(file, waiting))
+  }
   for (const { name, notAfterMs } of certificates) {
     const leftMs = notAfterMs - clock.wallMs()
     if (leftMs < 0) add(`the ${name} certificate has expired`)
@@ -144,6 +147,12 @@ function problemsOf(
   }
   for (const line of disputeLines(sharing, settings.current())) add(line)
   return problems
+}
+
+function waitingLine(file: string, waiting: readonly { name: string; reason: string }[]): string {
+  const names = waiting.slice(0, 3).map(({ name }) => name)
+  const more = waiting.length > names.length ? ` and ${waiting.length - names.length} more` : ''
+  return `${file} waits for ${names.join(', ')}${more}: ${waiting[0]?.reason}; pull it on any node, or import an archive of it`
 }
 
 function countNames(members: readonly Member[]): Map<string, number> {

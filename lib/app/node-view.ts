@@ -3,7 +3,7 @@ import { type Digest, isDigest, parseDigest } from '../core/digest.ts'
 import type { ImageView, PeerView, WhereView } from '../core/ops-view.ts'
 import { formatEndpoint, isReachable, type Member } from '../core/peer.ts'
 import type { PeerId } from '../core/peer-id.ts'
-import { formatReference, parseReference, type Reference } from '../core/reference.ts'
+import { formatReference, parseReference, type Reference, tryParseReference } from '../core/reference.ts'
 
 /** The running parts that the views read. */
 export interface ViewSources {
@@ -67,6 +67,20 @@ function namesOf(peers: readonly PeerId[], membership: MembershipService): strin
 function wholeNames(registry: string, target: Digest, { catalog, membership }: ViewSources): string[] | null {
   const peers = catalog.wholeHolders(registry, target)
   return peers === undefined ? null : namesOf(peers, membership)
+}
+
+/** Has a live node, this one included, what a full name points to? */
+export function isOffered(name: string, catalog: CatalogService): boolean {
+  const reference = tryParseReference(name)
+  if (reference === undefined) return false
+  const { registry, repository, tag = 'latest' } = reference
+  let { digest } = reference
+  if (digest === undefined) {
+    const found = catalog.findTag(registry, repository, tag)
+    if (found.state !== 'agreed') return false
+    digest = found.digest
+  }
+  return catalog.hasLocal(registry, digest) || catalog.findHolders(registry, digest, 1).holders > 0
 }
 
 /** Who holds a digest or an image, and what a pull through this node would do now. */

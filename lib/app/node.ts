@@ -12,7 +12,7 @@ import { lockDataDir } from './data-dir.ts'
 import { drainView } from './drain-view.ts'
 import { createImagesFolder } from './import/images-folder.ts'
 import { readyView, statusView } from './node-status.ts'
-import { imageViews, peerViews, whereView } from './node-view.ts'
+import { imageViews, isOffered, peerViews, whereView } from './node-view.ts'
 import { RecentRequests } from './registry/recent-requests.ts'
 import { createSharing, type Sharing } from './sharing.ts'
 import { createSystemRng, systemClock } from './system.ts'
@@ -142,7 +142,13 @@ export async function startNode(
       })
     }
 
-    const imports = createImagesFolder({ config, clock, log, metrics })
+    const imports = createImagesFolder({
+      config,
+      clock,
+      log,
+      metrics,
+      offered: (reference) => sharing !== undefined && isOffered(reference, sharing.catalog),
+    })
     const sources = {
       imports,
       get config() {

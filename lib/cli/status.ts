@@ -69,8 +69,10 @@ function importsText(imports: ImportView | undefined): readonly string[] {
   const good = imports.files.filter((file) => file.problem === undefined)
   const images = good.reduce((sum, file) => sum + file.images.length, 0)
   const broken = imports.files.length - good.length
+  const waiting = imports.files.reduce((sum, file) => sum + file.waiting.length, 0)
   const rest = broken > 0 ? `, ${broken} files cannot be used` : ''
-  const summary = `${imports.folder}: ${images} images of ${good.length} files${rest}`
+  const later = waiting > 0 ? `, ${waiting} that no node has yet` : ''
+  const summary = `${imports.folder}: ${images} images of ${good.length} files${later}${rest}`
   if (imports.current === undefined) return [summary]
   const { file, filesLeft, bytesPerSecond } = imports.current
   const left = filesLeft > 0 ? `; ${filesLeft} more ${filesLeft === 1 ? 'file waits' : 'files wait'}` : ''

@@ -25,6 +25,8 @@ export interface ImportView {
     readonly file: string
     readonly images: readonly string[]
     readonly problem: string | undefined
+    /** References of a list that no node has yet, and why each could not be pulled. */
+    readonly waiting: readonly { readonly name: string; readonly reason: string }[]
   }[]
 }
 

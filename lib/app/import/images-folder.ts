@@ -2,14 +2,18 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ImportProgress } from '../../archive/import-archive.ts'
 import { compressionOfName } from '../../archive/unpack.ts'
+import type { MirrorAccess } from '../../config/registry-hosts.ts'
 import type { NodeConfig } from '../../core/config.ts'
 import { describeError, systemErrorCode } from '../../core/errors.ts'
 import { unpinned } from '../../core/image-labels.ts'
 import type { ImportView } from '../../core/ops-view.ts'
 import type { Clock, Logger, Metrics, Service } from '../../core/ports.ts'
-import { type FileOutcome, parsePlatform } from './import-file.ts'
+import { mirrorAccess } from '../config/configure.ts'
+import { parsePlatform } from './import-file.ts'
+import type { FileOutcome } from './import-known.ts'
 import { importDir, lockImports } from './lock.ts'
-import { type FolderFile, knownContents, planFolder, unaccounted } from './plan.ts'
+import { type FolderFile, knownContents, listsToRetry, planFolder, unaccounted } from './plan.ts'
+import { isReferenceList } from './reference-list.ts'
 import { runJob } from './run-job.ts'
 import { type FileRecord, readState, writeState } from './state-file.ts'
 import { openWriter } from './writer.ts'
@@ -19,6 +23,8 @@ export interface ImagesFolderOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  /** Has a live node, or this one, what the reference names? Answers at once. */
+  readonly offered: (reference: string) => boolean
 }
 
 export interface ImagesFolder extends Service {
@@ -27,6 +33,9 @@ export interface ImagesFolder extends Service {
 
 const pollIntervalMs = 1000
 const retryMs = 10_000
+const maxLoggedWaiting = 20
+
+type Waiting = NonNullable<FileRecord['waiting']>
 
 /**
  * Follows the images folder: what is put there is imported and pinned, what is taken away loses its pin, and what was
@@ -39,20 +48,25 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
   const stateFile = join(importDir(config.dataDir), 'state.json')
   const stopping = new AbortController()
   const state = new Map<string, FileRecord>()
+  /** When a list that waits was tried last, in monotonic milliseconds. */
+  const triedMs = new Map<string, number>()
   let current: ImportView['current']
   let problem: string | undefined
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> = Promise.resolve()
 
   async function look(): Promise<void> {
-    const plan = planFolder(await listFolder(dir), state, clock.wallMs())
-    if (plan.due.length === 0 && plan.gone.length === 0) return
+    const files = await listFolder(dir)
+    const plan = planFolder(files, state, clock.wallMs())
+    const again = new Set(listsToRetry(state, triedMs, options.offered, clock.monotonicMs()))
+    const due = [...new Set([...plan.due, ...files.filter(({ name }) => again.has(name))])]
+    if (due.length === 0 && plan.gone.length === 0) return
     const lock = await lockImports(config.dataDir, {
       signal: stopping.signal,
       onWait: () => log.info({}, 'another process imports; waiting for it'),
     })
     try {
-      for (const [index, file] of plan.due.entries()) await importOne(file, plan.due.length - index - 1)
+      for (const [index, file] of due.entries()) await importOne(file, due.length - index - 1)
       if (plan.gone.length > 0) await letGo(plan.gone)
     } finally {
       await lock.release()
@@ -73,10 +87,11 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
       await remember(file.name, record.next)
       metrics.count('starling_imports_total', { outcome: record.outcome })
       const durationMs = Math.round(clock.monotonicMs() - startedMs)
+      const { problem, waiting = [] } = record.next
       const fields = { file: join(dir, file.name), images: record.next.images.map(({ name }) => name) }
-      const { problem } = record.next
       if (record.outcome === 'unchanged')
         log.info(fields, 'a file has the bytes that it had; nothing was imported')
+      else if (waiting.length > 0) logWaiting(fields, before, waiting)
       else if (problem === undefined) log.info({ ...fields, durationMs }, 'images were imported')
       else log.error({ ...fields, problem }, 'an archive cannot be used; it is tried again when it changes')
     } finally {
@@ -93,8 +108,19 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
     const { store, images } = config
     const { sizeBytes, mtimeMs } = file
     const platform = parsePlatform(images.platform) ?? 'all'
-    const alike = knownContents(file, state)
-    const job = { path: join(dir, file.name), store, platform, known: alike }
+    const before = state.get(file.name)
+    const again =
+      before?.sizeBytes === sizeBytes && before.mtimeMs === mtimeMs && before.waiting !== undefined
+    const alike = again ? [] : knownContents(file, state)
+    triedMs.set(file.name, clock.monotonicMs())
+    const job = {
+      path: join(dir, file.name),
+      store,
+      platform,
+      known: alike,
+      done: again ? before.images : [],
+      mirror: mirrorOf(config),
+    }
     const outcome = await runJob(job, show, stopping.signal)
     const next = { sizeBytes, mtimeMs }
     switch (outcome.type) {
@@ -104,14 +130,24 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
         return { next: { ...next, sha256, images: found, problem }, outcome: 'unchanged' }
       }
       case 'imported': {
-        const { sha256, images: found } = outcome.archive
-        return { next: { ...next, sha256, images: found, problem: undefined }, outcome: 'imported' }
+        const { sha256, images: found, waiting } = outcome
+        return { next: { ...next, sha256, images: found, waiting, problem: undefined }, outcome: 'imported' }
       }
       case 'refused': {
         const { sha256, problem } = outcome
         return { next: { ...next, sha256, images: [], problem }, outcome: 'refused' }
       }
     }
+  }
+
+  /** A list that waits is tried again and again; only news are worth a line. */
+  function logWaiting(fields: object, before: FileRecord | undefined, waiting: Waiting): void {
+    const told = JSON.stringify(before?.waiting?.map(({ name }) => name))
+    if (told === JSON.stringify(waiting.map(({ name }) => name))) return
+    log.warn(
+      { ...fields, waiting: waiting.slice(0, maxLoggedWaiting) },
+      'images of a list are on no node yet; it waits',
+    )
   }
 
   async function letGo(names: readonly string[]): Promise<void> {
@@ -185,12 +221,22 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
         file,
         images: record.images.map((image) => image.name),
         problem: record.problem,
+        waiting: record.waiting ?? [],
       })),
     }),
   }
 }
 
-/** The archives of the folder; a folder that is not there holds none. */
+/** Undefined where containerd can't be told of a mirror either. */
+function mirrorOf(config: NodeConfig): MirrorAccess | undefined {
+  try {
+    return mirrorAccess(config)
+  } catch {
+    return undefined
+  }
+}
+
+/** The archives and lists of the folder; a folder that is not there holds none. */
 async function listFolder(dir: string): Promise<FolderFile[]> {
   const names = await readdir(dir).catch((error: unknown) => {
     if (systemErrorCode(error) === 'ENOENT') return []
@@ -198,7 +244,7 @@ async function listFolder(dir: string): Promise<FolderFile[]> {
   })
   const files: FolderFile[] = []
   for (const name of names) {
-    if (name.startsWith('.') || compressionOfName(name) === undefined) continue
+    if (name.startsWith('.') || !(isReferenceList(name) || compressionOfName(name) !== undefined)) continue
     const stats = await stat(join(dir, name)).catch(() => undefined)
     if (stats?.isFile() === true) files.push({ name, sizeBytes: stats.size, mtimeMs: stats.mtimeMs })
   }

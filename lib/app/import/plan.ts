@@ -38,17 +38,36 @@ export function planFolder(files: readonly FolderFile[], state: FolderState, now
   }
 }
 
+/** A list waits for images so long before it is tried again, where nothing tells that they have come. */
+const patienceMs = 60_000
+const offeredGapMs = 10_000
+
+/** Lists some of whose references may be had now: one is offered, or it is time to look again. */
+export function listsToRetry(
+  state: FolderState,
+  triedMs: ReadonlyMap<string, number>,
+  offered: (reference: string) => boolean,
+  nowMs: number,
+): string[] {
+  return [...state].flatMap(([name, { waiting = [] }]) => {
+    if (waiting.length === 0) return []
+    const sinceMs = nowMs - (triedMs.get(name) ?? Number.NEGATIVE_INFINITY)
+    const due = sinceMs >= patienceMs || (sinceMs >= offeredGapMs && waiting.some((one) => offered(one.name)))
+    return due ? [name] : []
+  })
+}
+
 /**
  * What came before of files that may have the same bytes, under this name or another. A file that could not be used counts
- * under its own name only: its problem names it.
+ * under its own name only: its problem names it. A list that waits for something never counts.
  */
 export function knownContents(
   file: FolderFile,
   state: FolderState,
 ): (FileRecord & { readonly sha256: string })[] {
   return [...state].flatMap(([name, record]) => {
-    const { sha256, sizeBytes, problem } = record
-    const counts = problem === undefined || name === file.name
+    const { sha256, sizeBytes, problem, waiting = [] } = record
+    const counts = waiting.length === 0 && (problem === undefined || name === file.name)
     return sha256 !== undefined && sizeBytes === file.sizeBytes && counts ? [{ ...record, sha256 }] : []
   })
 }

@@ -1,10 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { ImportProgress } from '../../archive/import-archive.ts'
 import { type ErrorCode, StarlingError } from '../../core/errors.ts'
-import type { FileOutcome, ImportFileJob, KnownContent } from './import-file.ts'
-
-/** What a thread is started for. */
-export type ImportJob = ImportFileJob & { readonly known: readonly KnownContent[] }
+import type { FileOutcome, ImportJob } from './import-known.ts'
 
 export type FromImportWorker =
   | { readonly type: 'progress'; readonly progress: ImportProgress }

@@ -10,6 +10,8 @@ export interface FileRecord {
   /** SHA-256, hexadecimal; undefined where the file could not be read to its end. */
   readonly sha256: string | undefined
   readonly images: readonly { readonly name: string; readonly digest: Digest }[]
+  /** References of a list that neither the store nor another node has yet. */
+  readonly waiting?: readonly { readonly name: string; readonly reason: string }[] | undefined
   /** Why it could not be imported, in one line. */
   readonly problem: string | undefined
 }
@@ -40,12 +42,14 @@ export async function writeState(file: string, state: FolderState): Promise<void
 }
 
 function isRecord(value: unknown): value is FileRecord {
-  const { sizeBytes, mtimeMs, sha256, images, problem } = (value ?? {}) as Partial<FileRecord>
+  const { sizeBytes, mtimeMs, sha256, images, waiting = [], problem } = (value ?? {}) as Partial<FileRecord>
   return (
     typeof sizeBytes === 'number' &&
     typeof mtimeMs === 'number' &&
     (sha256 === undefined || typeof sha256 === 'string') &&
     (problem === undefined || typeof problem === 'string') &&
+    Array.isArray(waiting) &&
+    waiting.every((one) => typeof one?.name === 'string' && typeof one?.reason === 'string') &&
     Array.isArray(images) &&
     images.every((image) => typeof image?.name === 'string' && isDigest(String(image?.digest)))
   )

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { StarlingError } from '../../core/errors.ts'
-import { importUnlessKnown } from './import-file.ts'
-import type { FromImportWorker, ImportJob } from './run-job.ts'
+import { type ImportJob, importUnlessKnown } from './import-known.ts'
+import type { FromImportWorker } from './run-job.ts'
 
 /** The entry of the thread that works on one file: hashing and unpacking must not delay the heartbeat. */
 

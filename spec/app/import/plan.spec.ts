@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { knownContents, planFolder, unaccounted } from '../../../lib/app/import/plan.ts'
+import { knownContents, listsToRetry, planFolder, unaccounted } from '../../../lib/app/import/plan.ts'
 import type { FileRecord } from '../../../lib/app/import/state-file.ts'
 import type { Digest } from '../../../lib/core/digest.ts'
 
@@ -48,6 +48,28 @@ describe('the plan of the images folder', () => {
     assert.deepEqual(
       knownContents(file, state).map(({ sha256 }) => sha256),
       ['own', 'other'],
+    )
+  })
+
+  it('a list that waits is tried again when an image is offered, and else once a minute', () => {
+    const waiting = [
+      { name: 'r.test/a:1', reason: 'nobody has it' },
+      { name: 'r.test/b:1', reason: 'nobody has it' },
+    ]
+    const state = new Map([
+      ['a.txt', record({ waiting })],
+      ['b.txt', record({ waiting: [] })],
+      ['c.tar', record()],
+    ])
+    const tried = new Map([['a.txt', 5000]])
+    const retry = (nowMs: number, has = '') => listsToRetry(state, tried, (name) => name === has, nowMs)
+    assert.deepEqual(retry(64_999), [])
+    assert.deepEqual(retry(65_000), ['a.txt'])
+    assert.deepEqual(retry(14_999, 'r.test/b:1'), [])
+    assert.deepEqual(retry(15_000, 'r.test/b:1'), ['a.txt'])
+    assert.deepEqual(
+      listsToRetry(state, new Map(), () => false, 0),
+      ['a.txt'],
     )
   })
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { type FileOutcome, importUnlessKnown } from '../../../lib/app/import/import-file.ts'
+import { type FileOutcome, importUnlessKnown } from '../../../lib/app/import/import-known.ts'
 import type { ImportProgress } from '../../../lib/archive/import-archive.ts'
 import { digestHex } from '../../../lib/core/digest.ts'
 import { writeOciArchive } from '../../support/oci-files.ts'
@@ -36,11 +36,12 @@ async function withArchive(
     run(before, file = path) {
       const known =
         before?.type === 'imported'
-          ? [{ sha256: before.archive.sha256, images: before.archive.images }]
+          ? [{ sha256: before.sha256, images: before.images }]
           : before?.type === 'refused' && before.sha256 !== undefined
             ? [{ sha256: before.sha256, images: [] }]
             : []
-      return importUnlessKnown({ path: file, store, platform: 'all', known }, (seen) => progress.push(seen))
+      const job = { path: file, store, platform: 'all', known, done: [], mirror: undefined } as const
+      return importUnlessKnown(job, (seen) => progress.push(seen))
     },
   })
 }
@@ -50,7 +51,7 @@ describe('a file of the images folder', () => {
     withArchive(async ({ run, progress, digest }) => {
       const outcome = await run()
       assert.ok(outcome.type === 'imported')
-      assert.deepEqual(outcome.archive.images, [{ name, digest }])
+      assert.deepEqual(outcome.images, [{ name, digest }])
       const last = progress.at(-1)
       assert.deepEqual([last?.images, last?.readBytes], [1, last?.totalBytes])
     }))
@@ -79,10 +80,7 @@ describe('a file of the images folder', () => {
       await writeOciArchive(path, [{ name, image: other }])
       const second = await run(first)
       assert.ok(second.type === 'imported')
-      assert.equal(
-        digestHex(second.archive.images[0]?.digest ?? other.root.digest),
-        digestHex(other.root.digest),
-      )
+      assert.equal(digestHex(second.images[0]?.digest ?? other.root.digest), digestHex(other.root.digest))
     }))
 
   it('that is broken is told with its place, and known by its bytes as well', () =>
