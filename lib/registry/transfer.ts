@@ -1,18 +1,15 @@
-import type { Candidate, TransferReport } from '../core/lookup.ts'
-import { rateOf } from '../selection/pace.ts'
+import type { Candidate } from '../core/lookup.ts'
 import type { PlanEffect } from '../selection/plan-types.ts'
 import { defaultStripes } from '../selection/stripe-layout.ts'
 import { TransferPlan } from '../selection/transfer-plan.ts'
 import type { WantedBytes } from '../selection/wanted-bytes.ts'
 import { BodyOutput } from './body-output.ts'
 import { BusyWait } from './busy-wait.ts'
-import { rangeHeader } from './peer-answer.ts'
-import { type FetchEnd, PeerFetch } from './peer-fetch.ts'
-import { TransferAttempt } from './transfer-attempt.ts'
+import type { FetchEnd, PeerFetch } from './peer-fetch.ts'
 import { TransferBudget } from './transfer-budget.ts'
 import { type CheckOutcome, startDigestCheck, type TransferCheck } from './transfer-check.ts'
 import type { BodySink, TransferDeps, TransferJob, TransferResult } from './transfer-job.ts'
-import { findLaggards, overtakenReport, type Running } from './transfer-watch.ts'
+import { TransferRequests } from './transfer-requests.ts'
 
 export type { BodySink, TransferDeps, TransferJob, TransferResult }
 
@@ -33,11 +30,7 @@ class Transfer {
   readonly #deps: TransferDeps
   readonly #resolve: (result: TransferResult) => void
   readonly #plan: TransferPlan
-  readonly #candidates: Candidate[]
-  readonly #attempts: TransferAttempt[] = []
-  readonly #running = new Map<number, Running>()
-  /** Requests that brought all their bytes, until these are judged. */
-  readonly #unjudged: Running[] = []
+  readonly #requests: TransferRequests
   /** Bytes of each range that were not taken yet. */
   readonly #buffers = new Map<number, Uint8Array[]>()
   readonly #deadlineMs: number
@@ -50,7 +43,6 @@ class Transfer {
   #pumping = false
   #over = false
   readonly #busyWait: BusyWait
-  #bestRate = 0
 
   constructor(
     job: TransferJob,
@@ -62,7 +54,7 @@ class Transfer {
     this.#out = new BodyOutput(sink, job.begunSizeBytes !== undefined, () => this.#flow())
     this.#deps = deps
     this.#resolve = resolve
-    this.#candidates = [...job.candidates]
+    this.#requests = new TransferRequests(job, deps)
     this.#busyWait = new BusyWait(job.lookAgain, deps.limits.openBudgetMs)
     this.#deadlineMs = deps.now() + deps.limits.openBudgetMs
     this.#plan = new TransferPlan(job.candidates, {
@@ -94,75 +86,46 @@ class Transfer {
     clearInterval(this.#ticker)
     this.#checkAbort.abort()
     this.#job.signal.removeEventListener('abort', this.#onAbort)
-    for (const { attempt } of this.#unjudged.splice(0)) attempt.end('complete', '')
+    this.#requests.settle()
     this.#plan.close()
-    for (const { fetch, attempt } of this.#running.values()) {
-      fetch.cancel()
-      attempt.end('cancelled', '')
-    }
-    this.#running.clear()
+    this.#requests.stopAll()
     this.#buffers.clear()
     const verified = outcome === 'finished' && this.#check?.checks === true
-    this.#resolve({ outcome, sizeBytes, verified, attempts: this.#attempts })
+    this.#resolve({ outcome, sizeBytes, verified, attempts: this.#requests.attempts })
   }
 
   #apply(effects: readonly PlanEffect[]): void {
     for (const effect of effects) {
       if (this.#over) return
       if (effect.type === 'request') this.#request(effect.fetch, effect.source, effect.wanted)
-      else if (effect.type === 'cancel' && effect.overtaken) this.#overtaken(effect.fetch)
-      else if (effect.type === 'cancel') this.#stop(effect.fetch, 'cancelled', '')
-      else if (effect.type === 'failed') this.#stop(effect.fetch, 'refused', useless(effect.disagrees))
-      else if (effect.type === 'drop') this.#buffers.delete(effect.span)
+      else if (effect.type === 'cancel' && effect.overtaken) this.#requests.overtaken(effect.fetch)
+      else if (effect.type === 'cancel') this.#requests.stop(effect.fetch, 'cancelled', '')
+      else if (effect.type === 'failed') {
+        this.#requests.stop(effect.fetch, 'refused', useless(effect.disagrees))
+      } else if (effect.type === 'drop') this.#buffers.delete(effect.span)
       else if (effect.type === 'finish') this.#finish()
       else if (effect.type === 'unsatisfiable') this.#settle('unsatisfiable', effect.sizeBytes)
       else this.#settle(effect.type === 'not-found' ? 'not-found' : 'ended-early')
     }
   }
 
-  #overtaken(id: number): void {
-    const fetch = this.#running.get(id)?.fetch
-    if (fetch === undefined) return
-    const { outcome, reason } = overtakenReport(fetch, this.#deps.limits.stallTimeoutMs)
-    this.#stop(id, outcome, reason)
-  }
-
-  #stop(id: number, outcome: TransferReport['outcome'], reason: string): void {
-    const running = this.#running.get(id)
-    if (running === undefined) return
-    this.#running.delete(id)
-    running.fetch.cancel()
-    running.attempt.end(outcome, reason)
-  }
-
   #request(id: number, source: number, wanted: WantedBytes): void {
-    const attempt = this.#newAttempt(source)
-    const { peer } = attempt
-    const { digest, path } = this.#job
-    const fetch = new PeerFetch({ digest, path, peer, range: rangeHeader(wanted) }, this.#deps, {
+    this.#requests.open(id, source, wanted, {
       onHead: (head) => {
         if (head.sizeBytes > this.#job.maxSizeBytes) {
-          this.#stop(id, 'refused', `answered with ${head.sizeBytes} bytes, too many`)
+          this.#requests.stop(id, 'refused', `answered with ${head.sizeBytes} bytes, too many`)
           this.#apply(this.#plan.step({ type: 'failed', fetch: id }))
           return
         }
         this.#apply(this.#plan.step({ ...head, fetch: id, type: 'opened' }))
         this.#startCheck()
       },
-      onChunk: (chunk) => this.#received(id, fetch, attempt, chunk),
+      onChunk: (chunk, fetch) => this.#received(id, fetch, chunk),
       onEnd: (end) => this.#ended(id, end),
     })
-    this.#running.set(id, { fetch, attempt, source })
   }
 
-  #newAttempt(source: number): TransferAttempt {
-    const attempt = new TransferAttempt((this.#candidates[source] as Candidate).peer, this.#deps)
-    this.#attempts.push(attempt)
-    return attempt
-  }
-
-  #received(id: number, fetch: PeerFetch, attempt: TransferAttempt, chunk: Buffer): void {
-    attempt.received(chunk.length)
+  #received(id: number, fetch: PeerFetch, chunk: Buffer): void {
     const got = this.#plan.receive(id, chunk.length)
     if (got === undefined || got.take === 0) return
     const buffer = this.#buffers.get(got.span)
@@ -174,11 +137,9 @@ class Transfer {
   }
 
   #ended(id: number, end: FetchEnd): void {
-    const running = this.#running.get(id)
+    const running = this.#requests.take(id)
     if (running === undefined) return
-    this.#running.delete(id)
-    const { attempt, fetch } = running
-    this.#bestRate = Math.max(this.#bestRate, rateOf(fetch.pace))
+    const { attempt } = running
     if (end.type === 'failed') {
       attempt.end(end.outcome, end.reason, end.status)
       this.#apply(this.#plan.step({ type: 'failed', fetch: id }))
@@ -190,15 +151,13 @@ class Transfer {
       attempt.end('complete', '', 416)
       this.#apply(this.#plan.step({ ...end, fetch: id }))
     } else {
-      this.#unjudged.push(running)
       const effects = this.#plan.step({ type: 'ended', fetch: id })
-      if (effects.some((effect) => effect.type === 'failed' && effect.fetch === id)) {
-        this.#unjudged.pop()
-        attempt.end('broken', 'the body was too short')
-      }
+      const short = effects.some((effect) => effect.type === 'failed' && effect.fetch === id)
+      if (short) attempt.end('broken', 'the body was too short')
+      else this.#requests.judge(running)
       this.#apply(effects)
       this.#pump()
-      for (const judged of this.#unjudged.splice(0)) judged.attempt.end('complete', '')
+      this.#requests.settle()
     }
     this.#startCheck()
   }
@@ -216,7 +175,7 @@ class Transfer {
       digest,
       path,
       body,
-      candidates: this.#candidates,
+      candidates: this.#requests.candidates,
       signal,
     })
     const ready = (check: TransferCheck): void => {
@@ -236,7 +195,7 @@ class Transfer {
     if (this.#over) return
     this.#pump()
     if (this.#out.full || this.#over) return
-    for (const { fetch } of this.#running.values()) fetch.resume()
+    this.#requests.resumeAll()
   }
 
   /** Takes bytes in order through the check into the sink, until there are none or the sink is full. */
@@ -289,18 +248,12 @@ class Transfer {
     this.#settle('finished')
   }
 
-  /** Where a single candidate gave the bytes it is the one to blame; of several nobody knows. */
   #wrong(from: number | 'unknown', reason: string): void {
     const givers =
       from === 'unknown'
         ? this.#plan.contributors
         : this.#plan.giversOf(from, Math.max(this.#taken, from + 1))
-    const outcome = givers.size === 1 ? 'wrong-bytes' : 'broken'
-    const known = [...this.#running.values(), ...this.#unjudged]
-    for (const source of givers) {
-      const open = known.find((running) => running.source === source)
-      ;(open?.attempt ?? this.#newAttempt(source)).end(outcome, reason)
-    }
+    this.#requests.blame(givers, reason)
     if (from === 'unknown') {
       this.#settle(this.#out.begun ? 'ended-early' : 'not-found')
       return
@@ -318,8 +271,8 @@ class Transfer {
       this.#settle('not-found')
       return
     }
-    for (const { id, verdict } of findLaggards(this.#running, this.#bestRate, limits.stallTimeoutMs)) {
-      if (verdict === 'stalled') this.#stop(id, 'stalled', `no byte for ${limits.stallTimeoutMs} ms`)
+    for (const { id, verdict } of this.#requests.laggards()) {
+      if (verdict === 'stalled') this.#requests.stop(id, 'stalled', `no byte for ${limits.stallTimeoutMs} ms`)
       this.#apply(this.#plan.step({ type: verdict === 'stalled' ? 'failed' : 'late', fetch: id }))
     }
     if (this.#over) return
@@ -336,11 +289,9 @@ class Transfer {
   }
 
   #add(found: readonly Candidate[]): void {
-    const known = new Set(this.#candidates.map(({ peer }) => peer.peerId))
-    const candidates = found.filter(({ peer }) => !known.has(peer.peerId))
-    if (this.#over || candidates.length === 0) return
-    this.#candidates.push(...candidates)
-    this.#apply(this.#plan.step({ type: 'candidates', candidates }))
+    if (this.#over) return
+    const candidates = this.#requests.add(found)
+    if (candidates.length > 0) this.#apply(this.#plan.step({ type: 'candidates', candidates }))
   }
 }
 
