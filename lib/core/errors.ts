@@ -22,6 +22,7 @@ export const errorCodes = {
   STORE_UNAVAILABLE: 'The content store cannot be reached',
   STORE_INVALID: 'The content store holds something that cannot be used',
   ARCHIVE_INVALID: 'An archive of images cannot be used',
+  ROTATION_REFUSED: 'A rotation of keys cannot be begun or moved on',
   WIRE_MALFORMED: 'Bytes from the network or the disk do not decode',
   PEER_UNREACHABLE: 'A peer did not answer',
   FRAME_TOO_LARGE: 'A frame is larger than its bound',

@@ -184,7 +184,7 @@ async function certify(
   return pemOf(certificate)
 }
 
-function written(terms: CertificateTerms): { serialNumber: string; notBefore: Date; notAfter: Date } {
+export function written(terms: CertificateTerms): { serialNumber: string; notBefore: Date; notAfter: Date } {
   const serial = Buffer.from(terms.serial)
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40
   return {
@@ -194,7 +194,7 @@ function written(terms: CertificateTerms): { serialNumber: string; notBefore: Da
   }
 }
 
-function signingAlgorithmOf(
+export function signingAlgorithmOf(
   key: KeyObject,
 ): { name: string; hash: string; namedCurve: string } | { name: string; hash: string } {
   const curve = { prime256v1: 'P-256', secp384r1: 'P-384', secp521r1: 'P-521' }[
@@ -215,7 +215,7 @@ function isAddress(host: string): boolean {
   return host.includes(':') || /^\d+\.\d+\.\d+\.\d+$/.test(host)
 }
 
-function pemOf(certificate: x509.X509Certificate): string {
+export function pemOf(certificate: x509.X509Certificate): string {
   return `${certificate.toString('pem').trimEnd()}\n`
 }
 

@@ -68,9 +68,11 @@ export interface AuthorityEntry {
   /** What nodes accept: during a rotation more than one root each, and cross-signed ones. */
   readonly serverCaPem: string
   readonly clientCaPem: string
+  /** Roots of the past that tokens may pin, and what leads from them to the present ones; PEM. */
+  readonly retiredServerCaPem?: string
   /** Pre-shared keys as hex, the one to send with first. */
   readonly keyring: readonly string[]
-  /** A rotation under way, as whoever conducts it wants it kept; undefined: none. */
+  /** A rotation under way (see rotation.ts); undefined: none. */
   readonly rotation: unknown
   readonly stamp: Stamp
 }
