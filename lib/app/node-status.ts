@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto'
 import type { NodeConfig } from '../core/config.ts'
-import type { Credentials } from '../core/credentials.ts'
+import type { CredentialSet, Credentials } from '../core/credentials.ts'
 import type { ReadyView, StatusView } from '../core/ops-view.ts'
 import { formatEndpoint, type Member } from '../core/peer.ts'
 import type { Clock } from '../core/ports.ts'
+import type { LayersWatch } from './check/layers-watch.ts'
 import type { HostsKeeper } from './config/hosts-keeper.ts'
 import type { LiveFiles } from './config/live-files.ts'
 import { disputeLines } from './disputes.ts'
@@ -21,6 +22,7 @@ export interface StatusSources {
   readonly imports: ImagesFolder
   readonly settings: LiveFiles
   readonly hosts: HostsKeeper
+  readonly layers: LayersWatch
   readonly sharing: () => Sharing | undefined
   /** Why sharing could not begin or end, in one line. */
   readonly sharingProblem: () => string | undefined
@@ -29,7 +31,7 @@ export interface StatusSources {
 export function statusView(sources: StatusSources): StatusView {
   const { config, credentials, clock, startedMs } = sources
   const sharing = sources.sharing()
-  const certificates = certificatesOf(credentials)
+  const certificates = certificatesOf(credentials.current())
   return {
     name: config.node.name,
     peerId: credentials.current().peerId,
@@ -91,8 +93,9 @@ function countStates(members: readonly Member[]): StatusView['members'] {
   return counts
 }
 
-function certificatesOf(credentials: Credentials): { name: string; notAfterMs: number }[] {
-  const { serving, client, serverCaPem, clientCaPem } = credentials.current()
+/** When each certificate of a node ends. */
+export function certificatesOf(set: CredentialSet): { name: string; notAfterMs: number }[] {
+  const { serving, client, serverCaPem, clientCaPem } = set
   const all = {
     serving: serving.certPem,
     client: client.certPem,
@@ -116,6 +119,7 @@ function problemsOf(
     if (problem !== undefined) problems.push(problem)
   }
   add(settings.problem())
+  add(sources.layers.problem())
   add(sources.hosts.problem())
   if (settings.pending().length > 0) {
     add(`changes of ${settings.pending().join(', ')} in the configuration count from the next start`)

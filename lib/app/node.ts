@@ -5,6 +5,7 @@ import type { NodeView } from '../core/ops-view.ts'
 import type { Logger } from '../core/ports.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
+import { createLayersWatch } from './check/layers-watch.ts'
 import { createHostsKeeper } from './config/hosts-keeper.ts'
 import { createLiveFiles } from './config/live-files.ts'
 import { sharingChange } from './config/sharing-change.ts'
@@ -142,6 +143,7 @@ export async function startNode(
       })
     }
 
+    const layers = createLayersWatch(config.store)
     const imports = createImagesFolder({
       config,
       clock,
@@ -155,6 +157,7 @@ export async function startNode(
         return live()
       },
       hosts,
+      layers,
       credentials,
       clock,
       startedMs,
@@ -206,6 +209,8 @@ export async function startNode(
     })
     await hosts.start()
     closers.push(() => hosts.stop())
+    await layers.start()
+    closers.push(() => layers.stop())
     await imports.start()
     closers.push(() => imports.stop())
     log.info({ name: config.node.name, peerId: credentials.current().peerId }, 'node started')

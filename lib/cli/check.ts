@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { createOpsClient } from '../ops/client.ts'
 import { type CliContext, defaultConfigFile, examples, exitCodes } from './context.ts'
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts'
 
@@ -6,19 +7,26 @@ import { formatTable, type OutputFormat, outputOption, print } from './output.ts
 export function addCheckCommand(program: Command, context: CliContext): void {
   program
     .command('check')
-    .description("Check certificates, hosts.toml files and containerd's configuration; nothing is changed")
+    .description(
+      "Check certificates, ports, other nodes, hosts.toml files and containerd's configuration; nothing is changed",
+    )
     .option('--config <file>', 'configuration of the node', defaultConfigFile)
-    .option('--containerd-config <file>', "containerd's configuration", '/etc/containerd/config.toml')
+    .option(
+      '--containerd-config <file>',
+      "containerd's configuration (default: /etc/containerd/config.toml, or that of K3s or RKE2)",
+    )
     .addOption(outputOption())
     .addHelpText(
       'after',
       `${examples(['starling check', 'what is wrong, and what to do'])}\n\nExit code 1 if something is wrong.`,
     )
-    .action(async (options: { config: string; containerdConfig: string; output: OutputFormat }) => {
+    .action(async (options: { config: string; containerdConfig?: string; output: OutputFormat }) => {
       const { readConfig } = await import('../app/config/config-files.ts')
       const { checkNode } = await import('../app/check/check.ts')
       const { containerdConfig } = options
-      const lines = await checkNode(await readConfig(options.config), { containerdConfig, nowMs: Date.now() })
+      const config = await readConfig(options.config)
+      const ops = createOpsClient(config.ops.socket)
+      const lines = await checkNode(config, { containerdConfig, nowMs: Date.now(), ops })
       print(context, options.output, lines, (all) =>
         formatTable(
           ['what', 'verdict', 'detail'],

@@ -1,70 +1,133 @@
+import type { RegistriesPlan } from '../../config/registries-file.ts'
 import type { NodeConfig } from '../../core/config.ts'
+import type { CredentialSet } from '../../core/credentials.ts'
 import { describeError } from '../../core/errors.ts'
 import { readRegistries } from '../config/config-files.ts'
-import { configureHosts } from '../config/configure.ts'
+import { configureHosts, hostsWarningsOf } from '../config/configure.ts'
+import { certificatesOf } from '../node-status.ts'
 import { loadCredentials } from '../trust/files.ts'
 import { readContainerdConfig } from './containerd-config.ts'
+import { containerdConfigFiles, firstReadable, readTemplates } from './containerd-files.ts'
+import { containerdLines } from './containerd-verdicts.ts'
+import { contentFacts } from './content-facts.ts'
+import { type CheckLine, ok, type Verdict, warning, wrong } from './line.ts'
+import { askNode, bootstrapFacts, type NodeQuestions, peerFacts, portFacts, udpFacts } from './node-facts.ts'
+import { challengeOf } from './probes.ts'
+import {
+  bootstrapVerdict,
+  certificatesVerdict,
+  challengeVerdict,
+  clockVerdict,
+  contentVerdict,
+  peersVerdict,
+  portVerdict,
+  udpVerdict,
+} from './verdicts.ts'
 
-export interface CheckLine {
-  readonly what: string
-  readonly verdict: 'ok' | 'warning' | 'wrong'
-  /** What was found, and what to do. */
-  readonly detail: string
+export interface CheckOptions {
+  /** Containerd's configuration; undefined: it is looked for in the usual places. */
+  readonly containerdConfig?: string | undefined
+  readonly nowMs: number
+  readonly ops: NodeQuestions
 }
 
-/** Looks at what a node needs to share; changes nothing. */
-export async function checkNode(
-  config: NodeConfig,
-  options: { readonly containerdConfig: string; readonly nowMs: number },
-): Promise<CheckLine[]> {
+const maxAskedRegistries = 16
+
+/** Looks at what a node needs to share; changes nothing. Its own probes wait three seconds each at most. */
+export async function checkNode(config: NodeConfig, options: CheckOptions): Promise<CheckLine[]> {
   const lines: CheckLine[] = []
-  const look = async (what: string, act: () => Promise<Omit<CheckLine, 'what'>>) => {
-    lines.push({
-      what,
-      ...(await act().catch((error) => ({ verdict: 'wrong' as const, detail: describeError(error) }))),
-    })
+  const look = async (what: string, act: () => Promise<Verdict | readonly CheckLine[]>) => {
+    const found = await act().catch((error: unknown) => wrong(describeError(error)))
+    if ('verdict' in found) lines.push({ what, ...found })
+    else lines.push(...found)
   }
-  await look('certificates and clock', async () => {
-    await loadCredentials(config.trust, config.node.name, options.nowMs)
-    return { verdict: 'ok', detail: 'all can be used now' }
+  let credentials: CredentialSet | undefined
+  await look('certificates', async () => {
+    credentials = await loadCredentials(config.trust, config.node.name, options.nowMs)
+    return certificatesVerdict(certificatesOf(credentials), options.nowMs)
   })
-  await look('hosts.toml', async () => {
-    const registries = await readRegistries(config.registries)
-    const { changes, refused, certsDir } = await configureHosts({ config, registries, dryRun: true })
-    const [first] = refused
-    if (first !== undefined)
-      return { verdict: 'wrong', detail: `${first.folder}: ${first.reason}; ${first.hint}` }
-    if (changes.length === 0) return { verdict: 'ok', detail: `${certsDir} is in step` }
-    return {
-      verdict: 'wrong',
-      detail: `${changes.length} files of ${certsDir} are not in step; run starling configure`,
-    }
+  await look('node', async () => nodeLines(config, credentials, options.ops))
+  await look('content', async () => contentVerdict(config.store.type, ...(await contentFacts(config.store))))
+  const registries = await readRegistries(config.registries).catch((error: unknown) => {
+    lines.push({ what: 'registries.yaml', ...wrong(describeError(error)) })
+    return undefined
   })
-  if (config.store.type !== 'containerd') return lines
-  await look('containerd', async () => {
-    const facts = await readContainerdConfig(options.containerdConfig)
-    if (facts.discardsLayers) {
-      return {
-        verdict: 'wrong',
-        detail: 'discard_unpacked_layers is on, so nothing can be shared; set it to false',
-      }
-    }
-    if (facts.configPath === undefined) {
-      return { verdict: 'wrong', detail: `config_path of CRI is not set; set it to ${config.certsDir}` }
-    }
-    if (facts.configPath.includes(':')) {
-      return {
-        verdict: 'warning',
-        detail: 'config_path names two folders, which containerd 2.3 does not read for transfers; name one',
-      }
-    }
-    if (facts.configPath !== config.certsDir) {
-      return {
-        verdict: 'wrong',
-        detail: `config_path is ${facts.configPath}, and starling writes ${config.certsDir}; set certsDir`,
-      }
-    }
-    return { verdict: 'ok', detail: `config_path is ${facts.configPath}` }
-  })
+  if (registries !== undefined) {
+    await look('hosts.toml', () => hostsVerdict(config, registries))
+    await look('registries.yaml', async () =>
+      [...registries.warnings, ...hostsWarningsOf(config, registries)].map((problem) => ({
+        what: 'registries.yaml',
+        ...warning(problem.format()),
+      })),
+    )
+    await look('passwords', () => passwordLines(registries))
+  }
+  const { store } = config
+  if (store.type === 'containerd') {
+    await look('containerd', () => containerdCheck(store.socket, config.certsDir, options.containerdConfig))
+  }
   return lines
+}
+
+async function nodeLines(
+  config: NodeConfig,
+  credentials: CredentialSet | undefined,
+  ops: NodeQuestions,
+): Promise<CheckLine[]> {
+  const asked = await askNode(ops)
+  const node = typeof asked === 'string' ? undefined : asked
+  const ports = (await portFacts(config, node)).map((facts) => ({ what: 'port', ...portVerdict(facts) }))
+  if (node === undefined) {
+    return [
+      { what: 'node', ...warning(String(asked)) },
+      ...ports,
+      { what: 'other nodes', ...bootstrapVerdict(await bootstrapFacts(config)) },
+    ]
+  }
+  const { active, reason } = node.status.sharing
+  const state = active ? ok(`it runs and ${reason}`) : warning(reason)
+  if (!active) return [{ what: 'node', ...state }, ...ports]
+  const peers = await peerFacts(node.peers, credentials)
+  return [
+    { what: 'node', ...state },
+    ...ports,
+    { what: 'other nodes over TCP', ...peersVerdict(peers, config.bootstrap.length > 0) },
+    { what: 'other nodes over UDP', ...udpVerdict(udpFacts(config, node)) },
+    { what: 'clock', ...clockVerdict(peers) },
+  ]
+}
+
+async function hostsVerdict(config: NodeConfig, registries: RegistriesPlan): Promise<Verdict> {
+  const { changes, refused, certsDir } = await configureHosts({ config, registries, dryRun: true })
+  const [first] = refused
+  if (first !== undefined) return wrong(`${first.folder}: ${first.reason}; ${first.hint}`)
+  if (changes.length === 0) return ok(`${certsDir} is in step`)
+  return wrong(`${changes.length} files of ${certsDir} are not in step; run starling configure`)
+}
+
+async function passwordLines(registries: RegistriesPlan): Promise<CheckLine[]> {
+  const hosts = Object.entries(registries.hosts).filter(
+    ([host, { authorization }]) => host !== '*' && authorization !== undefined,
+  )
+  const lines: CheckLine[] = []
+  for (const [host] of hosts.slice(0, maxAskedRegistries)) {
+    const reached = host === 'docker.io' ? 'registry-1.docker.io' : host
+    lines.push({ what: 'password', ...challengeVerdict(host, await challengeOf(reached)) })
+  }
+  return lines
+}
+
+async function containerdCheck(
+  socket: string,
+  certsDir: string,
+  given: string | undefined,
+): Promise<Verdict | readonly CheckLine[]> {
+  const candidates = containerdConfigFiles(socket)
+  const file = given ?? (await firstReadable(candidates))
+  if (file === undefined) {
+    return warning(
+      `its configuration is in none of ${candidates.join(', ')}; name it with --containerd-config`,
+    )
+  }
+  return containerdLines(await readContainerdConfig(file), await readTemplates(file), certsDir)
 }

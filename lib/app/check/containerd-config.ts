@@ -17,7 +17,7 @@ type Table = Readonly<Record<string, unknown>>
 const table = (value: unknown): Table => (typeof value === 'object' && value !== null ? (value as Table) : {})
 const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined)
 
-/** Reads config.toml (versions 2 to 4) with its imports, later files first to say. @throws Error with the file's name */
+/** Reads config.toml (versions 2 to 4) with its imports, whose word counts more, the last one's most. @throws Error with the file's name */
 export async function readContainerdConfig(file: string): Promise<ContainerdFacts> {
   const files = new Set<string>()
   const waiting = [file]

@@ -1,0 +1,41 @@
+import type { NodeConfig } from '../../core/config.ts'
+import type { Service } from '../../core/ports.ts'
+import { readContainerdConfig } from './containerd-config.ts'
+import { containerdConfigFiles, firstReadable } from './containerd-files.ts'
+import { discardedLayers } from './containerd-verdicts.ts'
+
+const intervalMs = 60_000
+
+/** Follows whether containerd throws layers away after unpacking them. */
+export interface LayersWatch extends Service {
+  /** In one line; undefined where layers are kept, or the configuration can't be read by this user. */
+  problem(): string | undefined
+  /** Looks now. */
+  look(): Promise<void>
+}
+
+/** `files`: where the configuration may be; default the usual places. */
+export function createLayersWatch(store: NodeConfig['store'], files?: readonly string[]): LayersWatch {
+  let problem: string | undefined
+  let timer: NodeJS.Timeout | undefined
+
+  async function look(): Promise<void> {
+    if (store.type !== 'containerd') return
+    const file = await firstReadable(files ?? containerdConfigFiles(store.socket))
+    const facts = file === undefined ? undefined : await readContainerdConfig(file).catch(() => undefined)
+    const { verdict, detail } = discardedLayers(facts?.discardsLayers ?? false, file ?? '')
+    problem = verdict === 'ok' ? undefined : detail
+  }
+
+  return {
+    problem: () => problem,
+    look,
+    async start() {
+      await look()
+      timer = setInterval(() => void look(), intervalMs).unref()
+    },
+    async stop() {
+      clearInterval(timer)
+    },
+  }
+}
