@@ -9,7 +9,7 @@ export interface SourceFile {
 
 const layers: readonly (readonly string[])[] = [
   ['core'],
-  ['membership', 'catalog', 'selection', 'config', 'trust'],
+  ['membership', 'catalog', 'selection', 'config', 'trust', 'flights'],
   ['archive', 'containerd', 'oci-layout', 'network', 'registry', 'supervisor', 'ops'],
   ['app'],
   ['cli'],

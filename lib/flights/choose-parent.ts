@@ -1,0 +1,80 @@
+import type { FlightTree, Participant } from './flight-tree.ts'
+import type { FlightSettings } from './settings.ts'
+
+/** A download shows in the store in steps of this size (CONTAINERD.md): each step down a chain costs the time of one. */
+const stepBytes = 2 ** 20
+/** The steps of a chain may take this part of the time of the whole. */
+const chainShare = 2
+
+/**
+ * How long a chain may be. One child leaves a parent's whole uplink to it, so that a chain is soonest done as long as its
+ * steps are few beside the size of the blob; beyond, each further child halves the rate and the depth grows like a logarithm.
+ */
+export function chainLength(sizeBytes: number | undefined, settings: FlightSettings): number {
+  if (sizeBytes === undefined) return settings.maxChain
+  return Math.max(1, Math.min(settings.maxChain, Math.floor(sizeBytes / stepBytes / chainShare)))
+}
+
+/** How many children a parent should have in a flight of this many participants. */
+export function wantedFanout(size: number, sizeBytes: number | undefined, settings: FlightSettings): number {
+  if (sizeBytes !== undefined && sizeBytes <= 2 * stepBytes) return settings.maxFanout
+  return size <= chainLength(sizeBytes, settings) ? 1 : Math.min(2, settings.maxFanout)
+}
+
+/**
+ * The parent for `child`: one of its own zone before others, and there the shallowest with room; never one that it has lost, that
+ * is below it, or that hangs on nobody. Undefined where there is none.
+ */
+export function chooseParent(
+  tree: FlightTree,
+  child: Participant,
+  settings: FlightSettings,
+): Participant | undefined {
+  const wanted = wantedFanout(tree.size, sizeOf(tree, child), settings)
+  const more = Math.min(wanted + 1, settings.maxFanout)
+  const unfit = new Set<Participant>([child])
+  for (const [sameZone, fanout] of [
+    [true, wanted],
+    [true, more],
+    [false, wanted],
+    [false, more],
+    [false, settings.maxFanout],
+  ] as const) {
+    for (;;) {
+      const found = best(tree, child, { sameZone, fanout, unfit })
+      if (found === undefined) break
+      const root = tree.rootOf(found)
+      if (root.root && !child.lost.has(root.peerId) && !tree.isBelow(found, child)) return found
+      unfit.add(found)
+    }
+  }
+  return undefined
+}
+
+function best(
+  tree: FlightTree,
+  child: Participant,
+  want: { sameZone: boolean; fanout: number; unfit: ReadonlySet<Participant> },
+): Participant | undefined {
+  let found: Participant | undefined
+  for (const candidate of tree.all()) {
+    if (candidate.children.size >= Math.min(want.fanout, candidate.slots)) continue
+    if (candidate.doubts > 0) continue
+    if (want.sameZone && candidate.zone !== child.zone) continue
+    if (want.unfit.has(candidate) || child.lost.has(candidate.peerId)) continue
+    if (found === undefined || isBetter(candidate, found)) found = candidate
+  }
+  return found
+}
+
+function isBetter(a: Participant, b: Participant): boolean {
+  if (a.depth !== b.depth) return a.depth < b.depth
+  if (a.children.size !== b.children.size) return a.children.size < b.children.size
+  return a.progress.offset > b.progress.offset
+}
+
+function sizeOf(tree: FlightTree, child: Participant): number | undefined {
+  if (child.progress.sizeBytes !== undefined) return child.progress.sizeBytes
+  for (const { progress } of tree.all()) if (progress.sizeBytes !== undefined) return progress.sizeBytes
+  return undefined
+}

@@ -1,0 +1,314 @@
+import type { PeerId } from '../core/peer-id.ts'
+import { ClaimBook, type PendingClaim, type StewardChoice } from './claims.ts'
+import { type FlightKey, keyText } from './flight-key.ts'
+import { type FlightMessage, maxNamedPeers, type Progress, type Role } from './messages.ts'
+import { isParentLost, type OwnRole, type RoleEnd, roleEnd, wordOf } from './roles.ts'
+import type { FlightSettings } from './settings.ts'
+
+/** A late answer of a steward counts for this long after the request went upstream. */
+const lateMs = 1000
+const noWord = { state: 'gone', offset: 0, sizeBytes: undefined, quietMs: 0 } as const
+
+export interface Want extends FlightKey {
+  /** Names the request in the verdict. */
+  readonly request: number
+  /** The download in the local store; undefined where there is none, so that this node can only follow. */
+  readonly seen: Progress | undefined
+  readonly slots: number
+  readonly lost: readonly PeerId[]
+  readonly holders: readonly PeerId[]
+  readonly stewards: readonly StewardChoice[]
+}
+
+export type ClaimantEvent =
+  | ({ readonly type: 'want' } & Want)
+  | { readonly type: 'message'; readonly from: PeerId; readonly message: FlightMessage }
+  /** What the local store shows of a download: undefined where it shows none. */
+  | { readonly type: 'seen'; readonly key: FlightKey; readonly progress: Progress | undefined }
+  /** The blob is an ordinary holding from now on. */
+  | { readonly type: 'held'; readonly key: FlightKey }
+  /** What came from the parent are not the bytes of the digest. */
+  | { readonly type: 'wrong'; readonly key: FlightKey }
+  | { readonly type: 'wake' }
+
+export type ClaimantEffect =
+  | { readonly type: 'send'; readonly to: PeerId; readonly message: FlightMessage }
+  | {
+      readonly type: 'verdict'
+      readonly request: number
+      readonly key: FlightKey
+      readonly verdict: Role | 'upstream'
+      readonly parent: PeerId | undefined
+    }
+  /** Look at the download in the local store. */
+  | { readonly type: 'look'; readonly key: FlightKey }
+  | { readonly type: 'ended'; readonly key: FlightKey; readonly role: Role; readonly why: RoleEnd }
+
+/**
+ * This node's part in flights. A claim ends in a verdict within the budgets of its stewards; a role ends when the blob is held,
+ * its download is gone or stands still, or nothing is heard of it. Nothing waits for ever.
+ */
+export class Claimant {
+  readonly #settings: FlightSettings
+  /** The steward of a key as the members are now. */
+  readonly #stewardOf: (key: FlightKey) => PeerId | undefined
+  readonly #roles = new Map<string, OwnRole>()
+  readonly #claims = new ClaimBook()
+  /** Claims whose requests have gone upstream. */
+  readonly #late = new ClaimBook()
+  #nextId = 1
+
+  constructor(settings: FlightSettings, stewardOf: (key: FlightKey) => PeerId | undefined) {
+    this.#settings = settings
+    this.#stewardOf = stewardOf
+  }
+
+  get roles(): ReadonlyMap<string, Readonly<OwnRole>> {
+    return this.#roles
+  }
+
+  /** Monotonic time at which `wake` is due; undefined where nothing is under way. */
+  get wakeAtMs(): number | undefined {
+    const words = [...this.#roles.values()].map(({ nextWordMs, nextAskMs }) =>
+      Math.min(nextWordMs, nextAskMs),
+    )
+    const at = Math.min(this.#claims.nextDueMs, this.#late.nextDueMs, ...words)
+    return at === Number.POSITIVE_INFINITY ? undefined : at
+  }
+
+  /** Is there something of this that others may have? */
+  serves(key: FlightKey): boolean {
+    return this.#roles.has(keyText(key))
+  }
+
+  /** Does the transfer from this parent, which is running, make sense still? */
+  watch(key: FlightKey, parent: PeerId, nowMs: number): 'alive' | 'lost' {
+    const role = this.#roles.get(keyText(key))
+    if (role?.role !== 'follow' || role.parent !== parent) return 'alive'
+    role.watchedMs = nowMs
+    return isParentLost(role, nowMs, this.#settings) ? 'lost' : 'alive'
+  }
+
+  step(event: ClaimantEvent, nowMs: number): ClaimantEffect[] {
+    const effects: ClaimantEffect[] = []
+    if (event.type === 'want') this.#want(event, nowMs, effects)
+    else if (event.type === 'message') this.#message(event.from, event.message, nowMs, effects)
+    else if (event.type === 'seen') this.#seen(event.key, event.progress, nowMs, effects)
+    else if (event.type === 'held') this.#end(this.#roles.get(keyText(event.key)), 'complete', effects)
+    else if (event.type === 'wrong') this.#end(this.#roles.get(keyText(event.key)), 'wrong', effects)
+    else this.#wake(nowMs, effects)
+    return effects
+  }
+
+  #want(want: Want, nowMs: number, effects: ClaimantEffect[]): void {
+    const key: FlightKey = { registry: want.registry, digest: want.digest }
+    const text = keyText(key)
+    const role = this.#roles.get(text)
+    const verdict = (what: Role | 'upstream', parent?: PeerId): void =>
+      void effects.push({ type: 'verdict', request: want.request, key, verdict: what, parent })
+    if (role?.role === 'lead') {
+      verdict('lead')
+      return
+    }
+    if (role?.parent !== undefined && !want.lost.includes(role.parent)) {
+      if (!isParentLost(role, nowMs, this.#settings)) {
+        role.watchedMs = nowMs
+        verdict('follow', role.parent)
+        return
+      }
+    }
+    const waiting = this.#claims.find((claim) => keyText(claim.key) === text)
+    if (waiting !== undefined) {
+      waiting.requests.push(want.request)
+      return
+    }
+    const [first] = want.stewards
+    if (first === undefined || this.#roles.size + this.#claims.size >= this.#settings.maxFlights) {
+      verdict('upstream')
+      return
+    }
+    const lost = role?.parent === undefined ? want.lost : [...new Set([role.parent, ...want.lost])]
+    const { offset = 0, sizeBytes } = want.seen ?? {}
+    const id = this.#nextId++
+    const message = {
+      type: 'claim',
+      id,
+      ...key,
+      slots: want.seen === undefined ? 0 : want.slots,
+      offset,
+      sizeBytes,
+      lost: lost.slice(0, maxNamedPeers),
+      holders: want.holders.slice(0, maxNamedPeers),
+    } as const
+    const deadlineMs = nowMs + first.budgetMs
+    this.#claims.add({
+      id,
+      key,
+      message,
+      requests: [want.request],
+      stewards: want.stewards,
+      asked: 0,
+      deadlineMs,
+    })
+    effects.push({ type: 'send', to: first.peerId, message })
+  }
+
+  #message(from: PeerId, message: FlightMessage, nowMs: number, effects: ClaimantEffect[]): void {
+    if (message.type === 'verdict') this.#decided(from, message, nowMs, effects)
+    else if (message.type === 'ask') {
+      const { registry, digest } = message
+      const role = this.#roles.get(keyText(message))
+      const word = role === undefined ? noWord : wordOf(role, nowMs, this.#settings)
+      effects.push({ type: 'send', to: from, message: { type: 'word', registry, digest, ...word } })
+    } else if (message.type === 'word') {
+      const role = this.#roles.get(keyText(message))
+      if (role?.parent !== from) return
+      role.parentHeardMs = nowMs
+      role.parentWord = { state: message.state, offset: message.offset, quietMs: message.quietMs }
+    }
+  }
+
+  #decided(
+    from: PeerId,
+    message: Extract<FlightMessage, { type: 'verdict' }>,
+    nowMs: number,
+    effects: ClaimantEffect[],
+  ): void {
+    const asked = (claim: PendingClaim | undefined): boolean =>
+      claim?.stewards.some(({ peerId }) => peerId === from) === true
+    const claim = this.#claims.find(({ id }) => id === message.id)
+    if (claim === undefined) {
+      const late = this.#late.find(({ id }) => id === message.id)
+      if (late === undefined || !asked(late)) return
+      this.#late.take(late.id)
+      // It goes upstream already: whatever the steward thought, others may follow it.
+      if (late.message.slots > 0 && message.verdict !== 'none')
+        this.#begin(late, 'lead', undefined, from, message.intervalMs, nowMs)
+      return
+    }
+    if (!asked(claim)) return
+    this.#claims.take(claim.id)
+    const { verdict, parent } = message
+    if (verdict === 'none') {
+      this.#settle(claim, 'upstream', undefined, effects)
+      return
+    }
+    this.#begin(claim, verdict, parent, from, message.intervalMs, nowMs)
+    this.#settle(claim, verdict, parent, effects)
+  }
+
+  #begin(
+    { key, message }: PendingClaim,
+    role: Role,
+    parent: PeerId | undefined,
+    steward: PeerId,
+    intervalMs: number,
+    nowMs: number,
+  ): void {
+    const text = keyText(key)
+    const known = this.#roles.get(text)
+    const { offset, sizeBytes, slots } = message
+    const interval = Math.max(this.#settings.wordIntervalMs, Math.min(intervalMs, 60_000))
+    this.#roles.set(text, {
+      key,
+      role,
+      steward,
+      parent: role === 'follow' ? parent : undefined,
+      progress: known?.progress ?? { state: slots > 0 ? 'open' : 'absent', offset, sizeBytes },
+      slots,
+      grewMs: nowMs,
+      parentHeardMs: nowMs,
+      parentWord: undefined,
+      watchedMs: nowMs,
+      intervalMs: interval,
+      nextWordMs: nowMs + interval,
+      nextAskMs: role === 'follow' ? nowMs + this.#settings.wordIntervalMs : Number.POSITIVE_INFINITY,
+    })
+  }
+
+  #settle(
+    claim: PendingClaim,
+    verdict: Role | 'upstream',
+    parent: PeerId | undefined,
+    effects: ClaimantEffect[],
+  ): void {
+    for (const request of claim.requests)
+      effects.push({ type: 'verdict', request, key: claim.key, verdict, parent })
+  }
+
+  #seen(key: FlightKey, progress: Progress | undefined, nowMs: number, effects: ClaimantEffect[]): void {
+    const role = this.#roles.get(keyText(key))
+    if (role === undefined) return
+    if (progress === undefined) {
+      const { state, offset, sizeBytes } = role.progress
+      // What was complete and vanished uncommitted did not have the digest's bytes.
+      const whole = state === 'open' && sizeBytes !== undefined && sizeBytes > 0 && offset >= sizeBytes
+      if (state !== 'absent') this.#end(role, whole && role.role === 'lead' ? 'wrong' : 'cancelled', effects)
+      return
+    }
+    const grew = progress.offset > role.progress.offset || progress.state !== role.progress.state
+    if (grew) role.grewMs = nowMs
+    role.progress = progress
+  }
+
+  #wake(nowMs: number, effects: ClaimantEffect[]): void {
+    for (const claim of this.#late.due(nowMs)) this.#late.take(claim.id)
+    for (const claim of this.#claims.due(nowMs)) this.#nextSteward(claim, nowMs, effects)
+    for (const role of [...this.#roles.values()]) {
+      const why = roleEnd(role, nowMs, this.#settings)
+      if (why !== undefined) {
+        this.#end(role, why, effects)
+        continue
+      }
+      if (role.nextAskMs <= nowMs) {
+        role.nextAskMs = nowMs + this.#settings.wordIntervalMs
+        const { registry, digest } = role.key
+        if (role.parent !== undefined && role.progress.state !== 'done')
+          effects.push({ type: 'send', to: role.parent, message: { type: 'ask', registry, digest } })
+      }
+      if (role.nextWordMs > nowMs) continue
+      role.nextWordMs = nowMs + role.intervalMs
+      effects.push({ type: 'look', key: role.key })
+      this.#tell(role, role.progress, effects)
+    }
+  }
+
+  #nextSteward(claim: PendingClaim, nowMs: number, effects: ClaimantEffect[]): void {
+    const next = claim.stewards[++claim.asked]
+    if (next !== undefined) {
+      claim.deadlineMs = nowMs + next.budgetMs
+      effects.push({ type: 'send', to: next.peerId, message: claim.message })
+      return
+    }
+    this.#claims.take(claim.id)
+    claim.deadlineMs = nowMs + lateMs
+    this.#late.add(claim)
+    const known = this.#roles.get(keyText(claim.key))
+    if (known !== undefined) this.#end(known, 'upstream', effects)
+    this.#settle(claim, 'upstream', undefined, effects)
+  }
+
+  /** To the steward that arranged it, and to the one that would be asked now. */
+  #tell(role: OwnRole, progress: Progress, effects: ClaimantEffect[]): void {
+    const { registry, digest } = role.key
+    const message = {
+      type: 'progress',
+      registry,
+      digest,
+      ...progress,
+      role: role.role,
+      parent: role.parent,
+      slots: role.slots,
+    } as const
+    for (const to of new Set([role.steward, this.#stewardOf(role.key)])) {
+      if (to !== undefined) effects.push({ type: 'send', to, message })
+    }
+  }
+
+  #end(role: OwnRole | undefined, why: RoleEnd, effects: ClaimantEffect[]): void {
+    if (role === undefined || !this.#roles.delete(keyText(role.key))) return
+    const state = why === 'wrong' ? 'wrong' : 'gone'
+    this.#tell(role, { ...role.progress, state }, effects)
+    effects.push({ type: 'ended', key: role.key, role: role.role, why })
+  }
+}

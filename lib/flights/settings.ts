@@ -1,0 +1,44 @@
+/** Times in milliseconds. */
+export interface FlightSettings {
+  /** What a claim may wait for a steward before the next one, or upstream, is asked. */
+  readonly claimBudgetMs: number
+  /** How often who takes part in a flight says how far it is. */
+  readonly wordIntervalMs: number
+  /** A parent without a word for this long is lost. */
+  readonly patienceMs: number
+  /** A download that does not grow for this long is over, whatever its node says. */
+  readonly ceilingMs: number
+  /** A role whose download never appeared in the store ends after this time. */
+  readonly absentMs: number
+  /** A committed blob that no inventory names yet is given to others for this long. */
+  readonly doneForMs: number
+  /** So long a node that led with wrong bytes leads nobody. */
+  readonly barMs: number
+  /** Longest chain; larger flights are trees. */
+  readonly maxChain: number
+  /** Children of one parent, at most. */
+  readonly maxFanout: number
+  /** Flights that one steward keeps, and roles that one node has, at most. */
+  readonly maxFlights: number
+  /** Words a second that a steward wants to hear of one flight, about. */
+  readonly maxWordsPerSecond: number
+}
+
+export const defaultFlightSettings: FlightSettings = {
+  claimBudgetMs: 20,
+  wordIntervalMs: 500,
+  patienceMs: 2000,
+  ceilingMs: 20_000,
+  absentMs: 5000,
+  doneForMs: 60_000,
+  barMs: 600_000,
+  maxChain: 24,
+  maxFanout: 4,
+  maxFlights: 4096,
+  maxWordsPerSecond: 500,
+}
+
+/** How long a participant whose words come every `intervalMs` may be silent. */
+export function silenceMs(settings: FlightSettings, intervalMs: number): number {
+  return settings.patienceMs + 2 * intervalMs
+}

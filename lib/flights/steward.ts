@@ -1,0 +1,216 @@
+import type { PeerId } from '../core/peer-id.ts'
+import { chooseParent } from './choose-parent.ts'
+import { type FlightKey, keyText } from './flight-key.ts'
+import { FlightTree, type Participant } from './flight-tree.ts'
+import type { FlightMessage } from './messages.ts'
+import { type FlightSettings, silenceMs } from './settings.ts'
+
+export type StewardEvent =
+  | {
+      readonly type: 'message'
+      readonly from: PeerId
+      readonly zone: string
+      readonly message: FlightMessage
+    }
+  /** A member is dead or has left. */
+  | { readonly type: 'member-gone'; readonly peerId: PeerId }
+  | { readonly type: 'tick' }
+
+export type StewardEffect =
+  | { readonly type: 'send'; readonly to: PeerId; readonly message: FlightMessage }
+  /** A node led with bytes that are not those of the digest: it leads nobody for a while. */
+  | { readonly type: 'barred'; readonly peerId: PeerId; readonly key: FlightKey }
+
+/** One flight, for the eyes of operators. */
+export interface FlightSummary extends FlightKey {
+  readonly participants: readonly {
+    readonly peerId: PeerId
+    readonly parent: PeerId | undefined
+    readonly root: boolean
+    readonly depth: number
+    readonly offset: number
+    readonly sizeBytes: number | undefined
+  }[]
+}
+
+/** A parent that so many children lost gets no more, however often it speaks. */
+const maxDoubts = 3
+
+interface Flight {
+  readonly key: FlightKey
+  readonly tree: FlightTree
+}
+
+type Of<T extends FlightMessage['type']> = Extract<FlightMessage, { type: T }>
+
+/**
+ * Arranges the flights of the digests whose steward this node is: the first to claim one leads, each further one gets a parent.
+ * All of it is soft: what is not renewed by claims or words is forgotten, and what a new steward doesn't know it
+ * learns from the words of those who fly. Bounded: so many flights, and each participant is a member that spoke lately.
+ */
+export class Steward {
+  readonly #settings: FlightSettings
+  readonly #flights = new Map<string, Flight>()
+  /** Until when a node must not lead. */
+  readonly #barred = new Map<PeerId, number>()
+
+  constructor(settings: FlightSettings) {
+    this.#settings = settings
+  }
+
+  get size(): number {
+    return this.#flights.size
+  }
+
+  step(event: StewardEvent, nowMs: number): StewardEffect[] {
+    if (event.type === 'tick') this.#expire(nowMs)
+    else if (event.type === 'member-gone') {
+      for (const [text, { tree }] of this.#flights) this.#remove(text, tree.get(event.peerId))
+    } else if (event.message.type === 'claim')
+      return this.#claim(event.from, event.zone, event.message, nowMs)
+    else if (event.message.type === 'progress')
+      return this.#progress(event.from, event.zone, event.message, nowMs)
+    return []
+  }
+
+  summaries(): FlightSummary[] {
+    return [...this.#flights.values()].map(({ key, tree }) => ({
+      ...key,
+      participants: [...tree.all()].map(({ peerId, parent, root, depth, progress }) => ({
+        peerId,
+        parent: parent?.peerId,
+        root,
+        depth,
+        offset: progress.offset,
+        sizeBytes: progress.sizeBytes,
+      })),
+    }))
+  }
+
+  #claim(from: PeerId, zone: string, claim: Of<'claim'>, nowMs: number): StewardEffect[] {
+    const verdict = (what: Of<'verdict'>['verdict'], parent?: PeerId): StewardEffect[] => {
+      const intervalMs = this.#intervalMs(this.#flights.get(keyText(claim))?.tree.size ?? 0)
+      const message = { type: 'verdict', id: claim.id, verdict: what, parent, intervalMs } as const
+      return [{ type: 'send', to: from, message }]
+    }
+    const mayLead = claim.slots > 0 && !this.#isBarred(from, nowMs)
+    const flight = this.#flightFor(claim, mayLead || claim.holders.length > 0)
+    if (flight === undefined) return verdict('none')
+    const { tree } = flight
+    this.#addHolders(tree, claim.holders, from, nowMs)
+    const known = tree.get(from)
+    const me = known ?? tree.add(from, nowMs)
+    const { offset, sizeBytes } = claim
+    Object.assign(me, { zone, slots: mayLead ? claim.slots : 0, heardMs: nowMs, silent: false })
+    me.progress = { state: me.progress.state, offset, sizeBytes: sizeBytes ?? me.progress.sizeBytes }
+    for (const peer of claim.lost) this.#lost(tree, me, peer, nowMs)
+    if (me.root && claim.lost.length === 0) return verdict('lead')
+    if (me.parent !== undefined) return verdict('follow', me.parent.peerId)
+    const parent = chooseParent(tree, me, this.#settings)
+    if (parent !== undefined && tree.attach(me, parent)) return verdict('follow', parent.peerId)
+    if (mayLead) {
+      tree.makeRoot(me)
+      return verdict('lead')
+    }
+    this.#remove(keyText(claim), me)
+    return verdict('none')
+  }
+
+  /** Undefined where there is no such flight, and none may begin. */
+  #flightFor({ registry, digest }: FlightKey, mayBegin: boolean): Flight | undefined {
+    const text = keyText({ registry, digest })
+    const known = this.#flights.get(text)
+    if (known !== undefined || !mayBegin || this.#flights.size >= this.#settings.maxFlights) return known
+    const flight = { key: { registry, digest }, tree: new FlightTree() }
+    this.#flights.set(text, flight)
+    return flight
+  }
+
+  /** Complete holders are parents that don't grow. */
+  #addHolders(tree: FlightTree, holders: readonly PeerId[], claimant: PeerId, nowMs: number): void {
+    for (const peer of holders) {
+      if (peer === claimant) continue
+      let holder = tree.get(peer)
+      if (holder === undefined) {
+        holder = tree.add(peer, nowMs)
+        Object.assign(holder, { root: true, silent: true, slots: this.#settings.maxFanout })
+      }
+      if (holder.silent) holder.heardMs = nowMs
+    }
+  }
+
+  /** A parent that nobody hears any more goes; one that still speaks is only not for this child. */
+  #lost(tree: FlightTree, child: Participant, peer: PeerId, nowMs: number): void {
+    child.lost.add(peer)
+    const lost = tree.get(peer)
+    if (child.parent?.peerId === peer) tree.detach(child)
+    if (lost === undefined) return
+    lost.doubts++
+    if (nowMs - lost.heardMs > this.#settings.patienceMs) tree.remove(lost)
+  }
+
+  #progress(from: PeerId, zone: string, told: Of<'progress'>, nowMs: number): StewardEffect[] {
+    const text = keyText(told)
+    if (told.state === 'gone' || told.state === 'wrong') {
+      const tree = this.#flights.get(text)?.tree
+      const me = tree?.get(from)
+      if (tree === undefined || me === undefined) return []
+      if (told.state === 'wrong') return this.#wrong(text, tree, me, nowMs)
+      this.#remove(text, me)
+      return []
+    }
+    const flight = this.#flightFor(told, true)
+    if (flight === undefined) return []
+    const { tree } = flight
+    let me = tree.get(from)
+    if (me === undefined) {
+      me = tree.add(from, nowMs)
+      const parent = told.parent === undefined ? undefined : tree.get(told.parent)
+      // Whose parent has not spoken yet counts as a root until it has.
+      if (told.role === 'lead' || parent === undefined || !tree.attach(me, parent)) tree.makeRoot(me)
+    } else if (told.role === 'lead' && !me.root) tree.makeRoot(me)
+    Object.assign(me, { zone, heardMs: nowMs, silent: false })
+    if (me.doubts < maxDoubts) me.doubts = 0
+    me.slots = this.#isBarred(from, nowMs) ? 0 : told.slots
+    me.progress = { state: told.state, offset: told.offset, sizeBytes: told.sizeBytes }
+    return []
+  }
+
+  /** Who brought the bytes in is to blame, and nobody flies on with them. */
+  #wrong(text: string, tree: FlightTree, teller: Participant, nowMs: number): StewardEffect[] {
+    const root = tree.rootOf(teller)
+    const flight = this.#flights.get(text)
+    this.#flights.delete(text)
+    if (flight === undefined || root.silent) return []
+    this.#barred.set(root.peerId, nowMs + this.#settings.barMs)
+    return [{ type: 'barred', peerId: root.peerId, key: flight.key }]
+  }
+
+  #isBarred(peerId: PeerId, nowMs: number): boolean {
+    return (this.#barred.get(peerId) ?? 0) > nowMs
+  }
+
+  #intervalMs(participants: number): number {
+    const { wordIntervalMs, maxWordsPerSecond } = this.#settings
+    return Math.max(wordIntervalMs, Math.round((participants * 1000) / maxWordsPerSecond))
+  }
+
+  #expire(nowMs: number): void {
+    for (const [peerId, untilMs] of this.#barred) if (untilMs <= nowMs) this.#barred.delete(peerId)
+    for (const [text, { tree }] of this.#flights) {
+      const limitMs = silenceMs(this.#settings, this.#intervalMs(tree.size))
+      for (const participant of [...tree.all()]) {
+        const isKept = participant.silent && participant.children.size > 0
+        if (!isKept && nowMs - participant.heardMs > limitMs) this.#remove(text, participant)
+      }
+      if (tree.size === 0) this.#flights.delete(text)
+    }
+  }
+
+  #remove(text: string, participant: Participant | undefined): void {
+    const tree = this.#flights.get(text)?.tree
+    if (tree === undefined || participant === undefined) return
+    tree.remove(participant)
+    if (tree.size === 0) this.#flights.delete(text)
+  }
+}

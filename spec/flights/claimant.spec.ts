@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Claimant, type ClaimantEffect, type Want } from '../../lib/flights/claimant.ts'
+import type { FlightMessage } from '../../lib/flights/messages.ts'
+import { defaultFlightSettings } from '../../lib/flights/settings.ts'
+import { key, peer } from './support.ts'
+
+const settings = defaultFlightSettings
+const [first, second, parent] = [peer(1), peer(2), peer(3)]
+const seen = { state: 'open', offset: 0, sizeBytes: 100 } as const
+
+function want(request: number, more: Partial<Want> = {}): { type: 'want' } & Want {
+  const stewards = [first, second].map((peerId) => ({ peerId, budgetMs: 20 }))
+  return { type: 'want', request, ...key, seen, slots: 4, lost: [], holders: [], stewards, ...more }
+}
+
+function claimant(): Claimant {
+  return new Claimant(settings, () => first)
+}
+
+function verdict(id: number, what: 'lead' | 'follow' | 'none', from = first, intervalMs = 500) {
+  const message: FlightMessage = {
+    type: 'verdict',
+    id,
+    verdict: what,
+    parent: what === 'follow' ? parent : undefined,
+    intervalMs,
+  }
+  return { type: 'message', from, message } as const
+}
+
+function verdicts(effects: readonly ClaimantEffect[]): unknown[] {
+  return effects.flatMap((effect) =>
+    effect.type === 'verdict' ? [[effect.request, effect.parent ?? effect.verdict]] : [],
+  )
+}
+
+function sent(effects: readonly ClaimantEffect[], type: FlightMessage['type']): unknown[] {
+  return effects.flatMap((effect) =>
+    effect.type === 'send' && effect.message.type === type ? [effect.to] : [],
+  )
+}
+
+test('a claim goes to the first steward, then to the second, then upstream, within its budgets', () => {
+  const own = claimant()
+  assert.deepEqual(sent(own.step(want(7), 0), 'claim'), [first])
+  assert.equal(own.wakeAtMs, 20)
+  assert.deepEqual(own.step({ type: 'wake' }, 19), [])
+  assert.deepEqual(sent(own.step({ type: 'wake' }, 20), 'claim'), [second])
+  assert.deepEqual(verdicts(own.step({ type: 'wake' }, 40)), [[7, 'upstream']])
+  own.step({ type: 'wake' }, 5000)
+  assert.equal(own.wakeAtMs, undefined)
+})
+
+test('requests for the same blob share one claim, and who leads tells every further one at once', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  assert.deepEqual(own.step(want(2), 1), [])
+  assert.deepEqual(verdicts(own.step(verdict(1, 'lead'), 2)), [
+    [1, 'lead'],
+    [2, 'lead'],
+  ])
+  assert.deepEqual(verdicts(own.step(want(3), 3)), [[3, 'lead']])
+})
+
+test('an answer from somebody who was not asked counts for nothing', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  assert.deepEqual(own.step(verdict(1, 'lead', peer(9)), 1), [])
+  assert.deepEqual(verdicts(own.step(verdict(1, 'lead', second), 2)), [[1, 'lead']])
+})
+
+test('who goes upstream because the answer came late leads those who were told to follow', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  own.step({ type: 'wake' }, 20)
+  own.step({ type: 'wake' }, 40)
+  assert.equal(own.serves(key), false)
+  own.step(verdict(1, 'follow'), 60)
+  assert.deepEqual(
+    [...own.roles.values()].map(({ role }) => role),
+    ['lead'],
+  )
+})
+
+test('a follower asks its parent, and claims anew when the parent is lost', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  assert.deepEqual(verdicts(own.step(verdict(1, 'follow'), 1)), [[1, parent]])
+  assert.deepEqual(sent(own.step({ type: 'wake' }, 501), 'ask'), [parent])
+  const word = { type: 'word', ...key, state: 'open', offset: 9, sizeBytes: 100, quietMs: 19_000 } as const
+  own.step({ type: 'message', from: parent, message: word }, 1500)
+  assert.equal(own.watch(key, parent, 3400), 'alive')
+  assert.equal(own.watch(key, parent, 3600), 'lost', 'no word for two seconds')
+  const effects = own.step(want(2, { lost: [parent] }), 3600)
+  const [claim] = effects.flatMap((effect) => (effect.type === 'send' ? [effect.message] : []))
+  assert.deepEqual(claim?.type === 'claim' && claim.lost, [parent])
+})
+
+test('a parent that gives up, or whose download stands still too long, is lost at once', () => {
+  for (const more of [{ state: 'gone' }, { state: 'stuck' }, { state: 'open', quietMs: 20_000 }] as const) {
+    const own = claimant()
+    own.step(want(1), 0)
+    own.step(verdict(1, 'follow'), 1)
+    assert.equal(own.watch(key, parent, 10), 'alive')
+    const word = { type: 'word', ...key, offset: 9, sizeBytes: 100, quietMs: 0, ...more } as const
+    own.step({ type: 'message', from: parent, message: word }, 20)
+    assert.equal(own.watch(key, parent, 30), 'lost')
+  }
+})
+
+test('a follower whose parent has more than it takes says so to its children', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  own.step(verdict(1, 'follow'), 1)
+  const stateAt = (nowMs: number): unknown => {
+    const [effect] = own.step({ type: 'message', from: peer(8), message: { type: 'ask', ...key } }, nowMs)
+    return effect?.type === 'send' && effect.message.type === 'word' && effect.message.state
+  }
+  assert.equal(stateAt(3000), 'open', 'its parent has no more')
+  const word = { type: 'word', ...key, state: 'open', offset: 50, sizeBytes: 100, quietMs: 0 } as const
+  own.step({ type: 'message', from: parent, message: word }, 3100)
+  assert.equal(stateAt(3200), 'stuck')
+  own.step({ type: 'seen', key, progress: { ...seen, offset: 20 } }, 3300)
+  assert.equal(stateAt(3400), 'open')
+})
+
+test('a role ends, and the steward is told, when its download vanishes, stands still or never appears', () => {
+  for (const [progress, endsAtMs, why] of [
+    [{ ...seen, offset: 40 }, 20_100, 'stalled'],
+    [{ ...seen, state: 'absent' }, 5100, 'absent'],
+    [{ ...seen, state: 'done', offset: 100 }, 60_100, 'complete'],
+  ] as const) {
+    const own = claimant()
+    own.step(want(1), 0)
+    own.step(verdict(1, 'lead'), 1)
+    own.step({ type: 'seen', key, progress }, 100)
+    assert.ok(!own.step({ type: 'wake' }, endsAtMs - 200).some(({ type }) => type === 'ended'))
+    const effects = own.step({ type: 'wake' }, endsAtMs)
+    assert.deepEqual(
+      effects.find(({ type }) => type === 'ended'),
+      { type: 'ended', key, role: 'lead', why },
+    )
+    assert.deepEqual(sent(effects, 'progress'), [first])
+    assert.equal(own.wakeAtMs, undefined)
+  }
+})
+
+test('a download that was whole and vanished without being committed had wrong bytes', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  own.step(verdict(1, 'lead'), 1)
+  own.step({ type: 'seen', key, progress: { ...seen, offset: 100 } }, 100)
+  const effects = own.step({ type: 'seen', key, progress: undefined }, 200)
+  assert.deepEqual(
+    effects.find(({ type }) => type === 'ended'),
+    { type: 'ended', key, role: 'lead', why: 'wrong' },
+  )
+})
+
+test('what this node does not know is gone for those who ask', () => {
+  const [effect] = claimant().step({ type: 'message', from: peer(8), message: { type: 'ask', ...key } }, 0)
+  assert.equal(effect?.type === 'send' && effect.message.type === 'word' && effect.message.state, 'gone')
+})
