@@ -52,9 +52,10 @@ export function containerdVersion(): readonly [number, number] {
   return [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)]
 }
 
-// No CRI, and none of the snapshotters that probe the machine; `native` needs no mounts of its own.
+const criPlugin = 'io.containerd.grpc.v1.cri'
+
+// None of the snapshotters that probe the machine; `native` needs no mounts of its own.
 const disabledPlugins = [
-  'io.containerd.grpc.v1.cri',
   'io.containerd.snapshotter.v1.aufs',
   'io.containerd.snapshotter.v1.btrfs',
   'io.containerd.snapshotter.v1.devmapper',
@@ -63,18 +64,33 @@ const disabledPlugins = [
   'io.containerd.internal.v1.tracing',
 ]
 
-function configText(dir: string, root: string, socket: string): string {
+/** CRI that touches nothing outside `dir`. */
+function criText(dir: string): string[] {
+  const table = (name: string) => `[plugins."${criPlugin}"${name}]`
+  return [
+    table(''),
+    'stream_server_address = "127.0.0.1"',
+    'stream_server_port = "0"',
+    table('.cni'),
+    `conf_dir = "${join(dir, 'cni')}"`,
+    table('.containerd'),
+    'snapshotter = "native"',
+  ]
+}
+
+function configText(dir: string, root: string, socket: string, cri: boolean): string {
   return [
     'version = 2',
     `root = "${root}"`,
     `state = "${join(dir, 'state')}"`,
-    `disabled_plugins = ${JSON.stringify(disabledPlugins)}`,
+    `disabled_plugins = ${JSON.stringify(cri ? disabledPlugins : [criPlugin, ...disabledPlugins])}`,
     '[grpc]',
     `address = "${socket}"`,
     '[ttrpc]',
     `address = "${socket}.ttrpc"`,
     `[plugins."io.containerd.internal.v1.opt"]`,
     `path = "${join(dir, 'opt')}"`,
+    ...(cri ? criText(dir) : []),
     '',
   ].join('\n')
 }
@@ -82,12 +98,13 @@ function configText(dir: string, root: string, socket: string): string {
 /**
  * Starts a containerd that keeps everything in `dir` and waits until it answers. `certsDir` is the folder of
  * hosts.toml files for `pull`; `env` adds variables for containerd and `ctr`, such as `HTTPS_PROXY` (which of the two
- * talks to registries depends on the version). A socket path may have at most some 100 characters: keep `dir` short.
+ * talks to registries depends on the version); `cri` lets it serve the kubelet's API, too. A socket path may have at most some 100 characters: keep `dir` short.
  */
 export async function startContainerd(options: {
   dir: string
   certsDir?: string
   env?: Readonly<Record<string, string>>
+  cri?: boolean
 }): Promise<TestContainerd> {
   const { dir, certsDir } = options
   const env = { ...process.env, ...options.env }
@@ -96,7 +113,7 @@ export async function startContainerd(options: {
   const configFile = join(dir, 'config.toml')
   const logFile = join(dir, 'containerd.log')
   await mkdir(dir, { recursive: true })
-  await writeFile(configFile, configText(dir, root, socket))
+  await writeFile(configFile, configText(dir, root, socket, options.cri === true))
   let child: ChildProcess | undefined
 
   const ctr = async (...args: readonly string[]): Promise<string> => {
