@@ -86,6 +86,12 @@ export async function startNode(
     async function follow(wanted: MirrorSet): Promise<void> {
       const next = live()
       const change = sharing === undefined || isEmpty(wanted) ? 'none' : sharingChange(built, next)
+      if (change === 'tune') {
+        sharing?.tune(next)
+        built = next
+        log.info({ transfer: next.transfer }, 'transfers that begin from now on have other bounds')
+        return
+      }
       if (change === 'registry') {
         await sharing?.moveRegistry(next)
         built = next

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { excludedReferences } from '../config/tag-policy.ts'
+import { normaliseTransfer } from '../config/transfer-section.ts'
 import type { CatalogService, OriginState } from '../core/cluster.ts'
 import type { NodeConfig } from '../core/config.ts'
 import type { ContentStore, StoreChange } from '../core/content-store.ts'
@@ -12,6 +13,7 @@ import { OfferFilter } from '../core/reference.ts'
 import type { Settings } from '../core/settings.ts'
 import { type ClusterHost, createHost } from '../network/host.ts'
 import { createUdpTransport, type UdpTransport } from '../network/udp-transport.ts'
+import type { RegistryTuning } from '../registry/messages.ts'
 import { CandidateOrder } from '../selection/candidate-order.ts'
 import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
 import { advertisedEndpoints, resolveBootstrap } from './addresses.ts'
@@ -55,6 +57,8 @@ export interface Sharing extends Service {
    * @throws StarlingError PORT_IN_USE; then nothing has changed
    */
   moveRegistry(config: NodeConfig): Promise<void>
+  /** The part of the configuration that needs no new listener. */
+  tune(config: NodeConfig): void
   /** Has the store told what it holds? */
   hasInventory(): boolean
 }
@@ -69,6 +73,10 @@ async function createStore(options: SharingOptions): Promise<ContentStore> {
   }
   const { createOciLayoutStore } = await import('../oci-layout/store.ts')
   return createOciLayoutStore({ path: config.store.path, log, clock, metrics })
+}
+
+function tuningOf({ registry, transfer }: NodeConfig): RegistryTuning {
+  return { stallTimeoutMs: registry.stallTimeoutMs, transfer: transfer ?? normaliseTransfer() }
 }
 
 function originStateOf(state: MemberState): OriginState {
@@ -161,19 +169,21 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     onDamaged: (digest) => integrity.damaged(digest),
     onUnmapped: (digest) => integrity.hurry(digest),
   })
-  const registryFor = ({ registry: wanted, shutdownGraceMs }: NodeConfig): RegistryHost =>
-    createRegistryHost({
+  const registryFor = (next: NodeConfig): RegistryHost => {
+    const { registry: wanted, shutdownGraceMs } = next
+    return createRegistryHost({
       listen: wanted.listen,
       workers: wanted.workers,
       credentials,
       source: store.source(),
       control,
       mapsPath: mapsPathOf(config.dataDir),
-      limits: { stallTimeoutMs: wanted.stallTimeoutMs, maxConnections: wanted.maxConnections },
+      limits: { ...tuningOf(next), maxConnections: wanted.maxConnections },
       graceMs: shutdownGraceMs,
       log: log.child({ part: 'registry' }),
       metrics,
     })
+  }
   let registry = registryFor(config)
   let retiring: Promise<void> = Promise.resolve()
 
@@ -269,6 +279,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
       membership.setFacts({ registryPort: next.registry.listen[0]?.port ?? 0 })
       retiring = Promise.all([retiring, old.stop()]).then(() => undefined)
     },
+    tune: (next) => registry.tune(tuningOf(next)),
     integrity,
     hasInventory: () => hasInventory,
     async start() {

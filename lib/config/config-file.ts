@@ -10,6 +10,7 @@ import { deepFreeze } from './deep-freeze.ts'
 import { isNodeName, splitHostPort } from './formats.ts'
 import { canonicalIp } from './ip.ts'
 import { createSchemaCheck } from './schema-check.ts'
+import { normaliseTransfer } from './transfer-section.ts'
 import { pointerTo, readYaml, throwAll, type YamlSource } from './yaml-source.ts'
 
 export { configJsonSchema } from './config-schema.ts'
@@ -65,9 +66,12 @@ function normalise(document: ConfigDocument, folder: string, hostname: string): 
     registry: {
       listen: endpoints(registry.listen ?? defaults.registry.listen),
       workers: registry.workers ?? defaults.registry.workers,
-      stallTimeoutMs: milliseconds(registry.stallTimeout ?? defaults.registry.stallTimeout),
+      stallTimeoutMs: milliseconds(
+        registry.stallTimeout ?? document.transfer?.stallTimeout ?? defaults.registry.stallTimeout,
+      ),
       maxConnections: registry.maxConnections ?? defaults.registry.maxConnections,
     },
+    transfer: normaliseTransfer(document.transfer),
     p2p: {
       listen: p2pListen,
       advertise: toList(p2p.advertise ?? []).map((text) => hostPort(text, p2pPort)),
@@ -169,6 +173,10 @@ function findConflicts(
   const [longName, shortName] = ['disable-default-registry-endpoint', 'disable-default-endpoint'] as const
   if (document[longName] !== undefined && document[shortName] !== undefined) {
     report(`/${shortName}`, `${shortName} is another name of ${longName}`, 'remove one of them')
+  }
+  if (document.registry?.stallTimeout !== undefined && document.transfer?.stallTimeout !== undefined) {
+    const hint = 'remove one of them'
+    report('/transfer/stallTimeout', 'transfer.stallTimeout is another name of registry.stallTimeout', hint)
   }
   for (const host of Object.keys(typeof document.resolveTags === 'object' ? document.resolveTags : {})) {
     if (host === '*' || isRegistryHost(host)) continue

@@ -1,8 +1,7 @@
 import type { DisputedTags, TrustFiles } from '../core/config.ts'
 import { configDefaults as defaults } from './config-defaults.ts'
-import type { TextFormatName } from './formats.ts'
-
-type Schema = Readonly<Record<string, unknown>>
+import { duration, flag, integer, list, oneOrMore, path, type Schema, section, text } from './schema-parts.ts'
+import { type TransferDocument, transferSection } from './transfer-section.ts'
 
 /** The file as it is once it has passed the schema. */
 export interface ConfigDocument {
@@ -15,6 +14,7 @@ export interface ConfigDocument {
     readonly stallTimeout?: string
     readonly maxConnections?: number
   }
+  readonly transfer?: TransferDocument
   readonly p2p?: {
     readonly listen?: string | readonly string[]
     readonly advertise?: string | readonly string[]
@@ -45,49 +45,6 @@ export interface ConfigDocument {
   readonly removeHostsAtStop?: boolean
   readonly resolveTags?: boolean | Readonly<Record<string, boolean>>
   readonly disputedTags?: DisputedTags
-}
-
-function section(description: string, properties: Readonly<Record<string, Schema>>, required: string[] = []) {
-  return { type: 'object', description, additionalProperties: false, properties, required }
-}
-
-function text(format: TextFormatName, description: string, example: string, more: Schema = {}): Schema {
-  return { type: 'string', format, description, examples: [example], ...more }
-}
-
-/** One text or a list of them. */
-function oneOrMore(format: TextFormatName, description: string, example: string, more: Schema = {}): Schema {
-  return {
-    type: ['string', 'array'],
-    format,
-    items: { type: 'string', format, examples: [example] },
-    minItems: 1,
-    maxItems: 16,
-    uniqueItems: true,
-    description,
-    examples: [example],
-    ...more,
-  }
-}
-
-function path(description: string, example: string, more: Schema = {}): Schema {
-  return text('starling-path', description, example, more)
-}
-
-function duration(description: string, fallback: string, minDuration: string, maxDuration: string): Schema {
-  return text('starling-duration', description, fallback, { default: fallback, minDuration, maxDuration })
-}
-
-function integer(description: string, fallback: number, minimum: number, maximum: number): Schema {
-  return { type: 'integer', description, examples: [fallback], default: fallback, minimum, maximum }
-}
-
-function flag(description: string, fallback: boolean): Schema {
-  return { type: 'boolean', description, default: fallback, examples: [!fallback] }
-}
-
-function list(items: Schema, description: string, more: Schema = {}): Schema {
-  return { type: 'array', description, items, maxItems: 256, uniqueItems: true, ...more }
 }
 
 const trustFile = (key: keyof TrustFiles, what: string) =>
@@ -144,6 +101,7 @@ export const configJsonSchema: Schema = {
       ),
       maxConnections: integer('Most connections at once', defaults.registry.maxConnections, 1, 65_535),
     }),
+    transfer: transferSection,
     p2p: section('How the nodes talk to one another', {
       listen: oneOrMore('starling-endpoint', 'Where it listens, TCP and UDP', '0.0.0.0:5001', {
         default: defaults.p2p.listen,

@@ -1,6 +1,6 @@
 import { parseHostPort } from '../core/peer.ts'
 import { isRegistryHost, isTag } from '../core/reference.ts'
-import { parseDurationMs } from '../core/units.ts'
+import { parseDurationMs, parseSizeBytes } from '../core/units.ts'
 import { canonicalIp, isHostName, isWildcardIp } from './ip.ts'
 import { patternProblem } from './safe-pattern.ts'
 
@@ -80,11 +80,34 @@ export function isNodeName(text: string): boolean {
   return nodeName.problem(text) === undefined
 }
 
+/** Below this a transfer would count as one that stalls. */
+const minRateBytes = 256 * 2 ** 10
+
+/** Bytes a second of `50MiB/s`; `unlimited` is infinity. Undefined where the text is neither. */
+export function parseRateBytes(text: string): number | undefined {
+  if (text === 'unlimited') return Number.POSITIVE_INFINITY
+  return text.endsWith('/s') ? parseSizeBytes(text.slice(0, -2)) : undefined
+}
+
+function rateProblem(text: string): string | undefined {
+  const rate = parseRateBytes(text)
+  if (rate === undefined) return ''
+  return rate < minRateBytes ? 'less than 256KiB/s counts as a stall' : undefined
+}
+
 /** The formats that the schemas use, by their name there. */
 export const textFormats = {
   'starling-duration': {
     noun: 'a duration with a unit such as 500ms, 30s or 5m',
     problem: (text) => (parseDurationMs(text) === undefined ? '' : undefined),
+  },
+  'starling-size': {
+    noun: 'a size with a unit such as 512KiB or 8MiB',
+    problem: (text) => (parseSizeBytes(text) === undefined ? '' : undefined),
+  },
+  'starling-rate': {
+    noun: 'bytes a second such as 50MiB/s, or unlimited',
+    problem: rateProblem,
   },
   'starling-node-name': nodeName,
   'starling-zone': {

@@ -3,6 +3,7 @@ import type { NodeConfig } from '../core/config.ts'
 import { formatEndpoint } from '../core/peer.ts'
 import { formatDuration } from '../core/units.ts'
 import type { ConfigDocument } from './config-schema.ts'
+import { renderTransfer } from './transfer-section.ts'
 
 /**
  * The effective configuration in the names and units of the file; `parseConfig` reads it back to the same. There are
@@ -20,6 +21,7 @@ export function renderConfig(config: NodeConfig): ConfigDocument {
       stallTimeout: formatDuration(registry.stallTimeoutMs),
       maxConnections: registry.maxConnections,
     },
+    transfer: renderTransfer(config.transfer),
     p2p: {
       listen: p2p.listen.map(formatEndpoint),
       advertise: p2p.advertise.map(formatEndpoint),

@@ -26,6 +26,29 @@ export interface TrustFiles {
 
 export type DisputedTags = 'auto' | 'refuse' | 'majority'
 
+/** Bounds of what a node gives to peers, or takes from them. Rates are infinite where there is no bound. */
+export interface FlowConfig {
+  readonly bytesPerSecond: number
+  readonly bytesPerSecondPerPeer: number
+  /** Answers with a blob, or a part of one, at the same time. */
+  readonly atOnce: number
+  readonly atOncePerPeer: number
+}
+
+/** How blobs go from node to node. */
+export interface TransferConfig {
+  /** Through this node, or by sending containerd to the holder; `auto` decides for each request. */
+  readonly mode: 'proxy' | 'redirect' | 'auto'
+  /** `off`: the bytes of blobs are checked neither before they leave nor when they come. */
+  readonly verify: 'full' | 'off'
+  /** Blobs above this size come from several holders at once. */
+  readonly stripeThresholdBytes: number
+  /** From how many; 1: always from one. */
+  readonly stripeWidth: number
+  readonly upload: FlowConfig
+  readonly download: FlowConfig
+}
+
 /** The effective configuration: defaults filled in, durations in milliseconds, sizes in bytes, deep-frozen. */
 export interface NodeConfig {
   readonly node: { readonly name: string; readonly zone: string }
@@ -61,6 +84,8 @@ export interface NodeConfig {
   readonly certsDir: string
   /** References (`registry/repository:tag`) that match one of these regular expressions are neither announced nor answered. */
   readonly excludeReferences: readonly string[]
+  /** Absent: the defaults. */
+  readonly transfer?: TransferConfig
   /** Also the metrics that dashboards made for Spegel read; absent: yes. */
   readonly metrics?: { readonly spegelNames: boolean }
   /** `latest` is announced and answered too. */

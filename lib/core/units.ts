@@ -36,6 +36,15 @@ export function formatDuration(durationMs: number): string {
   return `${durationMs}ms`
 }
 
+/** The shortest exact form with one unit, which `parseSizeBytes` reads: `8MiB`, `10GB`, `1001B`. */
+export function formatExactSize(sizeBytes: number): string {
+  for (const unit of ['TiB', 'GB', 'GiB', 'MB', 'MiB', 'KB', 'KiB'] as const) {
+    const amount = sizeBytes / sizeUnitsBytes[unit]
+    if (Number.isInteger(amount) && amount > 0) return `${amount}${unit}`
+  }
+  return `${sizeBytes}B`
+}
+
 /** For people: three significant digits and a binary unit, `63.9 MiB`. */
 export function formatSize(sizeBytes: number): string {
   for (const unit of ['TiB', 'GiB', 'MiB', 'KiB'] as const) {

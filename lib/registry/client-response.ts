@@ -16,6 +16,8 @@ export class ClientResponse {
   #sent = 0
   #status = 0
   #cut = false
+  /** Milliseconds that so many bytes of a local blob must wait before they go. */
+  pace: (bytes: number) => number = () => 0
 
   constructor(response: ServerResponse, clientTimeoutMs: number, pool: BufferPool) {
     this.#response = response
@@ -68,9 +70,11 @@ export class ClientResponse {
   }
 
   /** Resolves when the bytes have left, and the buffer may be used again, or the client is gone. */
-  writeReused(chunk: Uint8Array): Promise<void> {
+  async writeReused(chunk: Uint8Array): Promise<void> {
     this.#coalescer.flush()
-    return this.#settled((done) => {
+    const waitMs = this.pace(chunk.length)
+    if (waitMs > 0) await this.#rest(waitMs)
+    await this.#settled((done) => {
       this.#sent += chunk.length
       this.#response.write(chunk, done)
     })
@@ -87,6 +91,19 @@ export class ClientResponse {
     this.#coalescer.flush()
     if (this.incomplete && !headOnly) this.#endEarly()
     else this.#response.end()
+  }
+
+  #rest(waitMs: number): Promise<void> {
+    const { signal } = this
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, waitMs)
+      signal.addEventListener('abort', done, { once: true })
+    })
   }
 
   /** A client that takes nothing for too long is cut off: nothing else bounds what it holds. */

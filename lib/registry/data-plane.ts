@@ -2,7 +2,7 @@ import type { BlobReader } from '../core/content-store.ts'
 import type { RegistryControl } from '../core/lookup.ts'
 import type { Endpoint } from '../core/peer.ts'
 import type { Clock, Logger, Metrics } from '../core/ports.ts'
-import { UploadSlots } from '../selection/upload-slots.ts'
+import { FlowLimit, type FlowState } from '../selection/flow-limit.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { Disputes } from './chunk-maps/dispute.ts'
 import { LocalIntegrity } from './chunk-maps/local-integrity.ts'
@@ -12,7 +12,7 @@ import { MapFolder } from './chunk-maps/map-folder.ts'
 import type { RegistryServices } from './exchange.ts'
 import { RegistryHandler } from './handler.ts'
 import { LocalStore } from './local-store.ts'
-import type { RegistryCredentials, RegistryLimits } from './messages.ts'
+import type { RegistryCredentials, RegistryLimits, RegistryTuning } from './messages.ts'
 import { PeerClient } from './peer-client.ts'
 import { RegistryServer } from './server.ts'
 import { TransferBudget } from './transfer-budget.ts'
@@ -23,6 +23,8 @@ export interface DataPlaneOptions {
   readonly limits: RegistryLimits
   /** Folder of the chunk maps; undefined where local content is not checked as it leaves. */
   readonly mapsPath?: string | undefined
+  /** Where threads count together; absent: by itself. */
+  readonly flows?: { readonly uploads: FlowState; readonly downloads: FlowState }
   readonly reader: BlobReader
   readonly control: RegistryControl
   readonly clock: Clock
@@ -38,7 +40,7 @@ const cutShortMs = 2000
 export class DataPlane {
   readonly #server: RegistryServer
   readonly #handler: RegistryHandler
-  readonly #services: RegistryServices
+  readonly #services: RegistryServices & { limits: RegistryLimits }
   readonly #disputes: Disputes
 
   constructor(options: DataPlaneOptions) {
@@ -65,7 +67,8 @@ export class DataPlane {
       cache: new VerifiedCache(),
       pool: new BufferPool(blockSizeBytes, maxIdleBuffers),
       budget: new TransferBudget(limits.transferMemoryBytes),
-      uploads: new UploadSlots({ total: limits.maxUploads, perPeer: limits.maxUploadsPerPeer }),
+      uploads: new FlowLimit(limits.transfer.upload, options.flows?.uploads),
+      downloads: new FlowLimit(limits.transfer.download, options.flows?.downloads),
       limits,
       now: () => clock.monotonicMs(),
     }
@@ -94,6 +97,14 @@ export class DataPlane {
   setCredentials(credentials: RegistryCredentials): void {
     this.#server.setCredentials(credentials)
     this.#services.peers.setCredentials(credentials)
+  }
+
+  /** For what begins from now on. */
+  tune(tuning: RegistryTuning): void {
+    const { upload, download } = tuning.transfer
+    this.#services.limits = { ...this.#services.limits, ...tuning }
+    this.#services.uploads.setLimits(upload)
+    this.#services.downloads.setLimits(download)
   }
 
   setReader(reader: BlobReader): void {

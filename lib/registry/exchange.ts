@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import type { Digest } from '../core/digest.ts'
 import type { LookupAnswer, LookupTarget, PeerShare, RegistryControl, RequestSource } from '../core/lookup.ts'
-import type { UploadSlots } from '../selection/upload-slots.ts'
+import type { FlowLimit } from '../selection/flow-limit.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { LocalIntegrity } from './chunk-maps/local-integrity.ts'
 import type { ClientResponse } from './client-response.ts'
@@ -28,7 +28,10 @@ export interface RegistryServices {
   readonly pool: BufferPool
   /** Memory for ranges whose turn has not come. */
   readonly budget: TransferBudget
-  readonly uploads: UploadSlots
+  /** What peers get from this node. */
+  readonly uploads: FlowLimit
+  /** What this node gets from peers. */
+  readonly downloads: FlowLimit
   readonly limits: RegistryLimits
   /** Monotonic milliseconds. */
   readonly now: () => number

@@ -70,13 +70,15 @@ export class RegistryHandler {
     if (this.#stopping) response.setHeader('connection', 'close')
     // Containerd would ask again at once, five times (CONTAINERD.md): it is never told to wait.
     if (request.headers[hopHeader] === '1' && !headOnly && exchange.request.route.kind === 'blob') {
-      const free = this.#services.uploads.take(client.ok ? (client.name ?? '') : '')
+      const name = client.ok ? (client.name ?? '') : ''
+      const free = this.#services.uploads.take(name)
       if (free === undefined) {
         exchange.reason = tooBusy.message
         sendFailure(out, tooBusy, headOnly)
         return
       }
       response.once('close', free)
+      out.pace = (bytes) => this.#services.uploads.delayMs(name, bytes, this.#services.now())
     }
     try {
       await this.#route(exchange, exchange.request)

@@ -1,8 +1,11 @@
 import type { MessagePort } from 'node:worker_threads'
+import { normaliseTransfer } from '../config/transfer-section.ts'
+import type { TransferConfig } from '../core/config.ts'
 import type { BlobSource } from '../core/content-store.ts'
 import type { KeyPair } from '../core/credentials.ts'
 import type { HostRateLimits } from '../core/host-rates.ts'
 import type { Endpoint } from '../core/peer.ts'
+import type { SharedFlowMemory } from './shared-flow.ts'
 
 /** What the registry needs of a node's credentials: nothing that speaks for the node on port 5001. */
 export interface RegistryCredentials {
@@ -15,11 +18,17 @@ export interface RegistryCredentials {
   readonly ticketKeys: Uint8Array
 }
 
-/** Bounds of one worker. Times in milliseconds. */
-export interface RegistryLimits extends HostRateLimits {
-  readonly maxConnections: number
+/** What can be changed while transfers run. */
+export interface RegistryTuning {
   /** A body from a peer that brings no byte for this long goes on at the next holder. */
   readonly stallTimeoutMs: number
+  /** Of the whole node, whatever the number of workers. */
+  readonly transfer: TransferConfig
+}
+
+/** Bounds of one worker. Times in milliseconds. */
+export interface RegistryLimits extends HostRateLimits, RegistryTuning {
+  readonly maxConnections: number
   /** TCP and TLS to one address of a peer. */
   readonly connectTimeoutMs: number
   /** From the request to the head of a peer's answer. */
@@ -36,9 +45,6 @@ export interface RegistryLimits extends HostRateLimits {
   readonly maxReads: number
   /** Memory for ranges of bodies whose turn has not come. */
   readonly transferMemoryBytes: number
-  /** Peers that are given bytes at the same time; further ones are told to come back (429). */
-  readonly maxUploads: number
-  readonly maxUploadsPerPeer: number
   /** Connections to all peers. */
   readonly maxPeerConnections: number
   /** Requests that one connection may have waiting. */
@@ -59,8 +65,7 @@ export const defaultRegistryLimits: RegistryLimits = {
   maxReads: 3,
   maxPeerConnections: 256,
   transferMemoryBytes: 48 * 2 ** 20,
-  maxUploads: 128,
-  maxUploadsPerPeer: 128,
+  transfer: normaliseTransfer(),
   maxPipelined: 16,
 }
 
@@ -72,8 +77,10 @@ export interface RegistryWorkerData {
   readonly limits: RegistryLimits
   /** Folder of the chunk maps; undefined where nothing is checked on its way. */
   readonly mapsPath: string | undefined
-  /** Tells the threads apart in metrics. */
+  /** Tells the threads apart in metrics and in what they count together. */
   readonly index: number
+  readonly uploads: SharedFlowMemory
+  readonly downloads: SharedFlowMemory
   readonly controlPort: MessagePort
 }
 
@@ -81,6 +88,8 @@ export interface RegistryWorkerData {
 export type ToWorker =
   | { readonly type: 'credentials'; readonly credentials: RegistryCredentials }
   | { readonly type: 'source'; readonly source: BlobSource }
+  /** Other bounds for what begins from now on. */
+  | { readonly type: 'tune'; readonly tuning: RegistryTuning }
   /** Members, the catalog or what is mirrored have changed: kept answers to lookups are forgotten. */
   | { readonly type: 'lookups-changed' }
   | { readonly type: 'stop'; readonly graceMs: number }

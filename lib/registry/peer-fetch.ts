@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Digest } from '../core/digest.ts'
 import type { CandidatePeer, TransferReport } from '../core/lookup.ts'
+import type { FlowLimit } from '../selection/flow-limit.ts'
 import type { Pace } from '../selection/pace.ts'
 import { type AnswerHead, readAnswerHead } from './peer-answer.ts'
 import { discardBody } from './peer-body.ts'
@@ -17,13 +18,21 @@ export interface FetchQuestion {
 export type FetchEnd =
   | { readonly type: 'ended' }
   | { readonly type: 'unsatisfiable'; readonly sizeBytes: number }
-  | { readonly type: 'busy'; readonly retryAfterMs: number }
+  /** `here`: it was not asked, because this node may not get more. */
+  | { readonly type: 'busy'; readonly retryAfterMs: number; readonly here: boolean }
   | {
       readonly type: 'failed'
       readonly outcome: TransferReport['outcome']
       readonly reason: string
       readonly status?: number | undefined
     }
+
+export interface FetchDeps {
+  readonly peers: Pick<PeerClient, 'open'>
+  readonly downloads?: FlowLimit
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
 
 export interface FetchHooks {
   onHead(head: Extract<AnswerHead, { type: 'body' }>): void
@@ -33,9 +42,13 @@ export interface FetchHooks {
 }
 
 const maxRetryAfterMs = 5000
+/** How soon room for a further request is looked for. */
+const roomRetryMs = 250
 
 /** One request for bytes to one peer, from its start to its end. */
 export class PeerFetch {
+  readonly #deps: FetchDeps
+  readonly #peer: string
   readonly #now: () => number
   readonly #hooks: FetchHooks
   readonly #abort = new AbortController()
@@ -45,18 +58,19 @@ export class PeerFetch {
   #quietSinceMs: number
   #pausedMs = 0
   #pausedSinceMs: number | undefined
+  #readerWaits = false
+  #rateTimer: NodeJS.Timeout | undefined
+  #free = (): void => {}
   #bytes = 0
   #over = false
 
-  constructor(
-    question: FetchQuestion,
-    deps: { readonly peers: Pick<PeerClient, 'open'>; readonly now: () => number },
-    hooks: FetchHooks,
-  ) {
+  constructor(question: FetchQuestion, deps: FetchDeps, hooks: FetchHooks) {
+    this.#deps = deps
+    this.#peer = question.peer.peerId
     this.#now = deps.now
     this.#hooks = hooks
     this.#startedMs = this.#quietSinceMs = deps.now()
-    void this.#run(question, deps.peers)
+    void this.#run(question)
   }
 
   get over(): boolean {
@@ -80,13 +94,23 @@ export class PeerFetch {
   }
 
   pause(): void {
+    this.#readerWaits = true
+    this.#pause()
+  }
+
+  resume(): void {
+    this.#readerWaits = false
+    this.#resume()
+  }
+
+  #pause(): void {
     if (this.#over || this.#pausedSinceMs !== undefined) return
     this.#pausedSinceMs = this.#now()
     this.#message?.pause()
   }
 
-  resume(): void {
-    if (this.#pausedSinceMs === undefined) return
+  #resume(): void {
+    if (this.#pausedSinceMs === undefined || this.#readerWaits || this.#rateTimer !== undefined) return
     this.#quietSinceMs = this.#now()
     this.#pausedMs += this.#quietSinceMs - this.#pausedSinceMs
     this.#pausedSinceMs = undefined
@@ -96,19 +120,34 @@ export class PeerFetch {
   /** Frees the connection at once; no hook is called any more. */
   cancel(): void {
     if (this.#over) return
-    this.#over = true
+    this.#close()
     this.#abort.abort()
     this.#message?.destroy()
   }
 
+  #close(): void {
+    this.#over = true
+    clearTimeout(this.#rateTimer)
+    this.#free()
+  }
+
   #end(end: FetchEnd): void {
     if (this.#over) return
-    this.#over = true
+    this.#close()
     if (end.type === 'failed') this.#message?.destroy()
     this.#hooks.onEnd(end)
   }
 
-  async #run({ peer, path, range, digest }: FetchQuestion, peers: Pick<PeerClient, 'open'>): Promise<void> {
+  async #run(question: FetchQuestion): Promise<void> {
+    const { peers, downloads } = this.#deps
+    const free = downloads === undefined ? () => {} : downloads.take(this.#peer)
+    if (free === undefined) {
+      await Promise.resolve()
+      this.#end({ type: 'busy', retryAfterMs: roomRetryMs, here: true })
+      return
+    }
+    this.#free = free
+    const { peer, path, range, digest } = question
     const answer = await peers.open({ peer, method: 'GET', path, range, signal: this.#abort.signal })
     if (this.#over) {
       if (answer.ok) {
@@ -131,8 +170,19 @@ export class PeerFetch {
     discardBody(message)
     if (head.type === 'unsatisfiable') this.#end(head)
     else if (status === 429 && headers['retry-after'] !== undefined) {
-      this.#end({ type: 'busy', retryAfterMs: retryAfterMs(headers['retry-after']) })
+      this.#end({ type: 'busy', retryAfterMs: retryAfterMs(headers['retry-after']), here: false })
     } else this.#end({ type: 'failed', outcome: 'refused', reason: head.reason, status })
+  }
+
+  /** Reads on when the bytes that came are paid for. */
+  #charge(bytes: number): void {
+    const waitMs = this.#deps.downloads?.delayMs(this.#peer, bytes, this.#now()) ?? 0
+    if (waitMs === 0 || this.#rateTimer !== undefined) return
+    this.#rateTimer = setTimeout(() => {
+      this.#rateTimer = undefined
+      this.#resume()
+    }, waitMs)
+    this.#pause()
   }
 
   #read(message: IncomingMessage, head: Extract<AnswerHead, { type: 'body' }>): void {
@@ -147,6 +197,7 @@ export class PeerFetch {
       if (this.#over) return
       this.#bytes += chunk.length
       this.#quietSinceMs = this.#now()
+      this.#charge(chunk.length)
       this.#hooks.onChunk(chunk)
     })
     message.on('end', () => (message.complete ? this.#end({ type: 'ended' }) : broken()))

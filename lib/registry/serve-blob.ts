@@ -2,6 +2,7 @@ import { type ByteRange, contentRange, parseRangeHeader, rangeLength } from '../
 import type { Digest } from '../core/digest.ts'
 import type { Candidate } from '../core/lookup.ts'
 import { mediaTypes } from '../core/media-types.ts'
+import { defaultStripes } from '../selection/stripe-layout.ts'
 import { type WantedBytes, wholeBody } from '../selection/wanted-bytes.ts'
 import { applicableRange, isUnchanged, wantedBytes } from './conditional.ts'
 import { brokenOff, type Exchange, type Found, type RegistryServices } from './exchange.ts'
@@ -11,6 +12,7 @@ import { askPeersForSize } from './peer-head.ts'
 import { fromPeersReason, giverNames, nobodyGaveIt, sharesOf } from './reasons.ts'
 import { openLocal, peerPath } from './sources.ts'
 import { type BodySink, runTransfer } from './transfer.ts'
+import { startNoCheck } from './transfer-check.ts'
 
 const acceptRanges = { 'accept-ranges': 'bytes' } as const
 
@@ -111,7 +113,7 @@ async function sendFromStore(
     range,
     out,
     pool: services.pool,
-    integrity: services.integrity,
+    integrity: services.limits.transfer.verify === 'full' ? services.integrity : undefined,
     begin: () => beginBody(exchange, found.digest, blob.sizeBytes, range, asked !== 'whole'),
   })
   if (reached > range.end || out.signal.aborted) {
@@ -148,19 +150,21 @@ async function sendFromPeers(
     write: (chunk) => out.write(chunk),
     drained: () => out.drained(),
   }
+  const { verify, stripeThresholdBytes, stripeWidth } = services.limits.transfer
   const result = await runTransfer(
     {
       digest,
       path: peerPath('blobs', name, found),
       wanted,
       candidates: found.candidates,
+      stripes: { ...defaultStripes, thresholdBytes: stripeThresholdBytes, maxHolders: stripeWidth },
       lookAgain: () => lookAgain(services, name, found),
       maxSizeBytes: Number.MAX_SAFE_INTEGER,
       begunSizeBytes,
       signal: out.signal,
     },
     sink,
-    services,
+    verify === 'full' ? services : { ...services, startCheck: startNoCheck },
   )
   exchange.peers = giverNames(result.attempts)
   exchange.shares = sharesOf(result.attempts)

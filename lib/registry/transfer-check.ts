@@ -47,6 +47,11 @@ export type StartCheck = (job: CheckJob) => TransferCheck | Promise<TransferChec
 
 const nothing: CheckOutcome = { free: [] }
 
+/** For who trusts every node. */
+export function startNoCheck(): TransferCheck {
+  return { checks: false, pass: (chunk) => ({ free: [chunk] }), finish: () => nothing }
+}
+
 /** By the digest of the whole alone: what was let out before the digest is known can't be taken back. */
 export function startDigestCheck(job: Pick<CheckJob, 'digest' | 'body'>): TransferCheck {
   const { digest, body } = job

@@ -1,5 +1,6 @@
 import type { Digest } from '../core/digest.ts'
 import type { Candidate, RegistryControl } from '../core/lookup.ts'
+import type { FlowLimit } from '../selection/flow-limit.ts'
 import type { StripeSettings } from '../selection/stripe-layout.ts'
 import type { WantedBytes } from '../selection/wanted-bytes.ts'
 import type { PeerClient } from './peer-client.ts'
@@ -27,6 +28,7 @@ export interface TransferJob {
   readonly begunSizeBytes: number | undefined
   /** The whole is asked for at once: what is asked for knows no ranges. */
   readonly unranged?: boolean
+  readonly stripes?: StripeSettings
   /** The holders as they are now, asked for when all that were known are busy. */
   readonly lookAgain?: () => Promise<readonly Candidate[]>
   readonly signal: AbortSignal
@@ -38,7 +40,8 @@ export interface TransferDeps {
   readonly limits: { readonly stallTimeoutMs: number; readonly openBudgetMs: number }
   /** Memory for ranges ahead, shared by all transfers. */
   readonly budget?: TransferBudget
-  readonly stripes?: StripeSettings
+  /** Bounds of what comes from peers; absent: none. */
+  readonly downloads?: FlowLimit
   readonly startCheck?: StartCheck
   /** Monotonic milliseconds. */
   readonly now: () => number

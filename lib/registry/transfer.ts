@@ -59,7 +59,7 @@ class Transfer {
     this.#deadlineMs = deps.now() + deps.limits.openBudgetMs
     this.#plan = new TransferPlan(job.candidates, {
       wanted: job.wanted,
-      stripes: job.unranged === true ? undefined : (deps.stripes ?? defaultStripes),
+      stripes: job.unranged === true ? undefined : (job.stripes ?? defaultStripes),
       begunSizeBytes: job.begunSizeBytes,
       budget: deps.budget ?? new TransferBudget(0),
     })
@@ -144,7 +144,8 @@ class Transfer {
       attempt.end(end.outcome, end.reason, end.status)
       this.#apply(this.#plan.step({ type: 'failed', fetch: id }))
     } else if (end.type === 'busy') {
-      attempt.end('busy', 'has no room now', 429)
+      if (end.here) attempt.end('cancelled', 'not asked: this node gets as much from peers as it may')
+      else attempt.end('busy', 'has no room now', 429)
       const retryAtMs = this.#deps.now() + end.retryAfterMs
       this.#apply(this.#plan.step({ type: 'busy', fetch: id, retryAtMs }))
     } else if (end.type === 'unsatisfiable') {

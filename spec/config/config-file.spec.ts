@@ -18,6 +18,13 @@ function linesOf(content: string | Uint8Array): string[] {
 
 /** Each text with the whole lines, or their beginnings, that a user sees. */
 const bad: readonly (readonly [what: string, content: string | Uint8Array, ...lines: string[]])[] = [
+  ['a rate that would count as a stall', 'transfer:\n  upload: { rate: 10KiB/s }\n', 'c.yaml:2:19: '],
+  ['a rate without a time', 'transfer: { download: { ratePerPeer: 10MiB } }\n', 'c.yaml:1:38: '],
+  [
+    'the stall timeout under both of its names',
+    'registry: { stallTimeout: 1s }\ntransfer: { stallTimeout: 1s }\n',
+    'c.yaml:2:27: transfer.stallTimeout is another name of registry.stallTimeout; remove one of them',
+  ],
   ['an empty file', '', 'c.yaml:1:1: the file is empty; write {} to use the defaults'],
   ['only comments', '# nothing\n', 'c.yaml:1:1: the file is empty'],
   ['only a byte order mark', '\ufeff', 'c.yaml:1:1: the file is empty'],

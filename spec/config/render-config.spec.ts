@@ -18,6 +18,14 @@ const duration = (min: number, max: number) => fc.integer({ min, max })
 const unique = <T>(item: fc.Arbitrary<T>, minLength = 0) =>
   fc.uniqueArray(item, { minLength, maxLength: 4, selector: (value) => JSON.stringify(value) })
 
+const rate = fc.oneof(fc.integer({ min: 262_144, max: 2 ** 40 }), fc.constant(Number.POSITIVE_INFINITY))
+const flow = fc.record({
+  bytesPerSecond: rate,
+  bytesPerSecondPerPeer: rate,
+  atOnce: fc.integer({ min: 1, max: 4096 }),
+  atOncePerPeer: fc.integer({ min: 1, max: 4096 }),
+})
+
 const configs: fc.Arbitrary<NodeConfig> = fc
   .record({
     node: fc.record({ name, zone: fc.oneof(fc.constant(''), name) }),
@@ -28,6 +36,14 @@ const configs: fc.Arbitrary<NodeConfig> = fc
       workers: fc.integer({ min: 1, max: 64 }),
       stallTimeoutMs: duration(100, 300_000),
       maxConnections: fc.integer({ min: 1, max: 65_535 }),
+    }),
+    transfer: fc.record({
+      mode: fc.constantFrom('proxy' as const, 'redirect', 'auto'),
+      verify: fc.constantFrom('full' as const, 'off'),
+      stripeThresholdBytes: fc.integer({ min: 0, max: 2 ** 45 }),
+      stripeWidth: fc.integer({ min: 1, max: 16 }),
+      upload: flow,
+      download: flow,
     }),
     p2p: fc.record({ listen: unique(endpoint(0), 1), advertise: unique(reachable), udp: fc.boolean() }),
     bootstrap: unique(reachable),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import type { CredentialSet } from '../../lib/core/credentials.ts'
+import { defaultRegistryLimits, type RegistryLimits } from '../../lib/registry/messages.ts'
 import { eventually } from '../support/eventually.ts'
 import { makeTestCluster } from '../support/test-trust.ts'
 import { blobPath, candidateOf, fetchFrom, startPlane, type TestPlane } from './harness.ts'
@@ -21,6 +22,11 @@ after(async () => {
   await honest?.[Symbol.asyncDispose]()
 })
 
+function uploadsAtOnce(atOnce: number): Partial<RegistryLimits> {
+  const { transfer } = defaultRegistryLimits
+  return { transfer: { ...transfer, upload: { ...transfer.upload, atOnce } } }
+}
+
 function startBusy(): Promise<HostilePeer> {
   return startHostilePeer(node('other'), '127.0.11.63', body, ({ response }) => {
     response.writeHead(429, { 'retry-after': '1', 'content-length': 0 })
@@ -29,7 +35,7 @@ function startBusy(): Promise<HostilePeer> {
 }
 
 test('a peer whose slots are taken says so to peers, and never to containerd', async () => {
-  await using full = await startPlane(node('other'), { host: '127.0.11.64', limits: { maxUploads: 0 } })
+  await using full = await startPlane(node('other'), { host: '127.0.11.64', limits: uploadsAtOnce(0) })
   const path = blobPath(full.control.local.put(body))
   const refused = await fetchFrom(full.endpoint, node('asking'), path, { headers: { 'starling-hop': '1' } })
   assert.equal(refused.status, 429)
@@ -39,7 +45,7 @@ test('a peer whose slots are taken says so to peers, and never to containerd', a
 })
 
 test('a slot is free again when its answer has ended', async () => {
-  await using narrow = await startPlane(node('other'), { host: '127.0.11.64', limits: { maxUploads: 1 } })
+  await using narrow = await startPlane(node('other'), { host: '127.0.11.64', limits: uploadsAtOnce(1) })
   const path = blobPath(narrow.control.local.put(body))
   for (let round = 0; round < 3; round++) {
     const answer = await fetchFrom(narrow.endpoint, node('asking'), path, {

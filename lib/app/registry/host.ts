@@ -11,7 +11,9 @@ import {
   defaultRegistryLimits,
   type RegistryCredentials,
   type RegistryLimits,
+  type RegistryTuning,
 } from '../../registry/messages.ts'
+import { createFlowMemory } from '../../registry/shared-flow.ts'
 import { RegistryThread } from './thread.ts'
 
 export interface RegistryHostOptions {
@@ -23,7 +25,10 @@ export interface RegistryHostOptions {
   readonly control: RegistryControl
   /** Folder of the chunk maps; undefined where local content is not checked as it leaves. */
   readonly mapsPath?: string | undefined
-  /** Bounds of the whole node; connections, reads, uploads and memory are shared out to the workers. */
+  /**
+   * Bounds of the whole node: connections, reads and memory are shared out to the workers, and what goes to peers or comes from
+   * them is counted by all of them together.
+   */
   readonly limits?: Partial<RegistryLimits>
   /** How long transfers in flight may go on after `stop`. */
   readonly graceMs: number
@@ -36,6 +41,8 @@ export interface RegistryHost extends Service {
   addresses(): Endpoint[]
   /** The content store is somewhere else from now on. */
   setSource(source: BlobSource): void
+  /** Other bounds for what begins from now on. */
+  tune(tuning: RegistryTuning): void
   /** What lookups answered may not hold any more. */
   lookupsChanged(): void
 }
@@ -52,7 +59,9 @@ const stableMs = 60_000
  */
 export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
   const { credentials, control, log, metrics } = options
-  const limits = shareOut({ ...defaultRegistryLimits, ...options.limits }, options.workers)
+  const uploads = createFlowMemory(options.workers)
+  const downloads = createFlowMemory(options.workers)
+  let limits = shareOut({ ...defaultRegistryLimits, ...options.limits }, options.workers)
   const threads = new Map<number, RegistryThread>()
   const restarts = new Map<number, NodeJS.Timeout>()
   let bound: Endpoint[] = []
@@ -66,7 +75,16 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
   function startThread(index: number, delayMs = firstRestartMs): Promise<void> {
     const startedMs = performance.now()
     const thread = new RegistryThread(
-      { listen: bound, credentials: current, source, limits, mapsPath: options.mapsPath, index },
+      {
+        listen: bound,
+        credentials: current,
+        source,
+        limits,
+        mapsPath: options.mapsPath,
+        index,
+        uploads,
+        downloads,
+      },
       {
         control,
         log: log.child({ worker: index }),
@@ -144,6 +162,10 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
         for (const thread of threads.values()) thread.send({ type: 'lookups-changed' })
       })
     },
+    tune(tuning) {
+      limits = { ...limits, ...tuning }
+      for (const thread of threads.values()) thread.send({ type: 'tune', tuning })
+    },
     setSource(next) {
       source = next
       for (const thread of threads.values()) thread.send({ type: 'source', source })
@@ -168,8 +190,6 @@ function shareOut(limits: RegistryLimits, workers: number): RegistryLimits {
     maxConnections: share(limits.maxConnections),
     maxPeerConnections: share(limits.maxPeerConnections),
     transferMemoryBytes: share(limits.transferMemoryBytes),
-    maxUploads: share(limits.maxUploads),
-    maxUploadsPerPeer: share(limits.maxUploadsPerPeer),
     maxReads: share(Math.min(limits.maxReads, poolSize - 1)),
   }
 }

@@ -1,11 +1,12 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { BlobReader, BlobSource } from '../../core/content-store.ts'
 import { describeError, StarlingError } from '../../core/errors.ts'
-import type { Logger, Metrics } from '../../core/ports.ts'
+import type { Clock, Logger, Metrics } from '../../core/ports.ts'
 import { createControlClient } from '../../registry/control-channel.ts'
 import { DataPlane } from '../../registry/data-plane.ts'
 import { withLookupCache } from '../../registry/lookup-cache.ts'
 import type { FromWorker, RegistryWorkerData, ToWorker } from '../../registry/messages.ts'
+import { SharedFlow } from '../../registry/shared-flow.ts'
 import { systemClock } from '../system.ts'
 
 const inFlightIntervalMs = 1_000
@@ -59,21 +60,28 @@ function followInFlight(plane: DataPlane, worker: string): void {
   setInterval(tell, inFlightIntervalMs).unref()
 }
 
+/** Threads that count together must agree on the time: `performance.now` begins anew in each. */
+const clock: Clock = { ...systemClock, monotonicMs: () => Number(process.hrtime.bigint() / 1000n) / 1000 }
+
 async function main(data: RegistryWorkerData): Promise<void> {
   const { limits } = data
   const control = createControlClient(data.controlPort, {
     timeoutMs: limits.lookupTimeoutMs,
     maxInFlight: limits.maxConnections,
   })
-  const cached = withLookupCache(control, () => systemClock.monotonicMs())
+  const cached = withLookupCache(control, () => clock.monotonicMs())
   const log = createWorkerLog({})
   const plane = new DataPlane({
     credentials: data.credentials,
     limits,
     mapsPath: data.mapsPath,
+    flows: {
+      uploads: new SharedFlow(data.uploads, data.index),
+      downloads: new SharedFlow(data.downloads, data.index),
+    },
     reader: await createReader(data.source),
     control: cached,
-    clock: systemClock,
+    clock,
     log,
     metrics,
   })
@@ -89,6 +97,7 @@ async function main(data: RegistryWorkerData): Promise<void> {
   parentPort?.on('message', (message: ToWorker) => {
     if (message.type === 'credentials') plane.setCredentials(message.credentials)
     else if (message.type === 'source') void setSource(message.source)
+    else if (message.type === 'tune') plane.tune(message.tuning)
     else if (message.type === 'lookups-changed') cached.forgetLookups()
     else {
       void plane.stop(message.graceMs).then(() => {
