@@ -1,6 +1,6 @@
 import type { CatalogService, CatalogTag } from '../core/cluster.ts'
 import type { SettingsSet } from '../core/settings.ts'
-import type { RunningMembership } from './membership/service.ts'
+import type { RunningMembership } from './membership/options.ts'
 import { majorityDigest } from './registry/majority.ts'
 
 const maxShown = 5

@@ -118,6 +118,8 @@ function problemsOf(
   const add = (problem: string | undefined) => {
     if (problem !== undefined) problems.push(problem)
   }
+  const { peerId, revocations = [] } = sources.credentials.current()
+  if (revocations.some((entry) => entry.peerId === peerId)) add('this node was revoked: the others refuse it')
   add(settings.problem())
   add(sources.layers.problem())
   add(sources.hosts.problem())

@@ -4,10 +4,11 @@ import { normaliseTransfer } from '../config/transfer-section.ts'
 import type { CatalogService, OriginState } from '../core/cluster.ts'
 import type { NodeConfig } from '../core/config.ts'
 import type { ContentStore, StoreChange } from '../core/content-store.ts'
-import type { Credentials } from '../core/credentials.ts'
+import type { CredentialSet, Credentials } from '../core/credentials.ts'
 import { describeError } from '../core/errors.ts'
 import type { RequestReport } from '../core/lookup.ts'
 import { isReachable, type MemberState } from '../core/peer.ts'
+import type { PeerId } from '../core/peer-id.ts'
 import type { Clock, Logger, Metrics, Rng, Service } from '../core/ports.ts'
 import { OfferFilter } from '../core/reference.ts'
 import type { Settings } from '../core/settings.ts'
@@ -19,7 +20,8 @@ import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
 import { advertisedEndpoints, resolveBootstrap } from './addresses.ts'
 import { createCatalogService } from './catalog/service.ts'
 import { createIntegrityService, type IntegrityService, mapsPathOf } from './integrity/service.ts'
-import { createMembershipService, type RunningMembership } from './membership/service.ts'
+import type { RunningMembership } from './membership/options.ts'
+import { createMembershipService } from './membership/service.ts'
 import { createRegistryControl } from './registry/control.ts'
 import { createRegistryHost, type RegistryHost } from './registry/host.ts'
 import { AttestationStore } from './trust/attestation-store.ts'
@@ -202,14 +204,29 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
         .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
     }
   })
+  const expelled = new Set<PeerId>()
+  /** Nothing of a revoked node counts from now on: no candidate, no connection, no holdings. */
+  function expelRevoked({ revocations = [] }: CredentialSet): void {
+    for (const { name, peerId } of revocations) {
+      if (expelled.has(peerId) || peerId === set.peerId) continue
+      expelled.add(peerId)
+      log.warn({ name, peerId }, 'a node was revoked: it is refused from now on')
+      membership.expel(peerId)
+      catalog.setOriginState(peerId, 'forgotten')
+      host
+        .disconnect(peerId)
+        .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
+    }
+  }
   const unsubscribers = [
     settings.subscribe(({ mirrors }) => {
       catalog.setMirrors(mirrors)
       registry.lookupsChanged()
     }),
-    credentials.subscribe(({ serving }) =>
-      membership.setFacts({ certificateKeyHash: certificateKeyHashOf(serving.certPem) }),
-    ),
+    credentials.subscribe((next) => {
+      membership.setFacts({ certificateKeyHash: certificateKeyHashOf(next.serving.certPem) })
+      expelRevoked(next)
+    }),
   ]
   membership.onChange(() => registry.lookupsChanged())
   catalog.onChanged(() => registry.lookupsChanged())
@@ -288,6 +305,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
           started.push(service)
           await service.start()
         }
+        expelRevoked(credentials.current())
       } catch (error) {
         await sharing.stop()
         throw error

@@ -30,6 +30,7 @@ export const configDefaults = {
     clientKey: 'client.key',
     psk: 'psk',
     identity: 'identity.key',
+    revocations: 'revocations.json',
   },
   images: { dir: 'images', platform: 'all' },
   opsSocket: '/run/starling/ops.sock',

@@ -89,6 +89,7 @@ function normalise(document: ConfigDocument, folder: string, hostname: string): 
       clientKey: trustFile('clientKey'),
       psk: trustFile('psk'),
       identity: trustFile('identity'),
+      revocations: trustFile('revocations'),
     },
     ops: {
       socket: resolve(ops.socket ?? defaults.opsSocket),

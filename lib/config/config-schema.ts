@@ -150,6 +150,7 @@ export const configJsonSchema: Schema = {
       clientKey: trustFile('clientKey', 'Its key'),
       psk: trustFile('psk', 'Pre-shared key of the cluster'),
       identity: trustFile('identity', 'Ed25519 identity of this node'),
+      revocations: trustFile('revocations', 'Signed list of nodes that were revoked; it need not be there'),
     }),
     ops: section('The API behind starling status, peers, images and where', {
       socket: path('Its Unix socket', defaults.opsSocket, { default: defaults.opsSocket }),

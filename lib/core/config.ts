@@ -22,6 +22,8 @@ export interface TrustFiles {
   readonly clientKey: string
   readonly psk: string
   readonly identity: string
+  /** Signed list of nodes that were revoked; the file need not be there. */
+  readonly revocations?: string
 }
 
 export type DisputedTags = 'auto' | 'refuse' | 'majority'

@@ -17,6 +17,14 @@ export interface Psk {
 /** The first key is used to send; all of them are accepted. */
 export type Keyring = readonly [Psk, ...Psk[]]
 
+/** A node that must not be let in any more, whatever it shows. */
+export interface Revocation {
+  readonly name: string
+  readonly peerId: PeerId
+  /** Milliseconds since 1970. */
+  readonly revokedMs: number
+}
+
 /** Everything secret or signed that a node works with, checked when it was loaded. */
 export interface CredentialSet {
   readonly nodeName: string
@@ -29,6 +37,8 @@ export interface CredentialSet {
   readonly serving: KeyPair
   readonly client: KeyPair
   readonly keyring: Keyring
+  /** Absent: nobody is revoked. */
+  readonly revocations?: readonly Revocation[]
 }
 
 export type Credentials = Subscribable<CredentialSet>

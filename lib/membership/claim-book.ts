@@ -1,4 +1,4 @@
-import type { PeerId } from '../core/peer-id.ts'
+import { type PeerId, publicKeyFromPeerId, shortIdOf } from '../core/peer-id.ts'
 import type { MachineContext } from './context.ts'
 import type { LocalHealth } from './health.ts'
 import type { Claim } from './messages.ts'
@@ -20,6 +20,8 @@ export class ClaimBook {
   readonly #order: ProbeOrder
   readonly #health: LocalHealth
   readonly #wants: Wants
+  /** Short ids of nodes that were revoked. */
+  readonly #expelled = new Set<string>()
   /** Called when somebody else's suspicion is news here. */
   onSuspicion: (member: number) => void = () => undefined
   /** Called when this node itself has found something out: the next gossip tick is too far. */
@@ -55,7 +57,25 @@ export class ClaimBook {
     }
   }
 
+  /** A node was revoked: it has left, whatever it or others say. */
+  expel(peerId: PeerId): void {
+    const { directory, table, self } = this.#context
+    const shortId = shortIdOf(publicKeyFromPeerId(peerId))
+    const member = directory.find(shortId)
+    if (member === self) return
+    this.#expelled.add(shortId)
+    if (member === undefined || table.stateOf(member) === 0) return
+    const { incarnation, state } = this.#knownOf(member)
+    if (state === stateCode.left) return
+    const claim = { shortId, incarnation, state: stateCode.left, hash: this.#context.recordOf(member).hash }
+    this.#transition(member, claim, 'it was revoked', 'own-finding')
+  }
+
   apply(claim: Claim, source: ClaimSource, teller: PeerId): void {
+    if (this.#expelled.has(claim.shortId)) {
+      this.#context.observe('expelled')
+      return
+    }
     const { directory, table, self, settings } = this.#context
     const member = directory.find(claim.shortId)
     const isMember = member !== undefined && table.stateOf(member) !== 0
@@ -72,6 +92,7 @@ export class ClaimBook {
 
   /** A record arrived that is verified and attested. */
   acceptRecord(signed: SignedRecord): void {
+    if (this.#expelled.has(signed.shortId)) return
     const { directory, table, self, own, settings } = this.#context
     const claim = this.#wants.take(signed.shortId, signed.hash)
     const member = directory.find(signed.shortId)

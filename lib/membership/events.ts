@@ -43,6 +43,8 @@ export type MembershipEvent =
   /** The machine was asleep: its clocks have leapt. */
   | { readonly type: 'slept' }
   | { readonly type: 'leave' }
+  /** A node that must not be let in any more: nothing that is said of it counts from now on. */
+  | { readonly type: 'expel'; readonly peerId: PeerId }
 
 /** Things worth a counter; the closed set of the label `event` of `starling_membership_events_total`. */
 export type Observation =
@@ -50,6 +52,7 @@ export type Observation =
   | 'unknown-type'
   | 'misdelivered'
   | 'incarnation-refused'
+  | 'expelled'
   | 'wants-full'
   | 'members-full'
   | 'probe-failed'

@@ -122,6 +122,9 @@ export class MembershipMachine {
       case 'leave':
         this.#leave()
         break
+      case 'expel':
+        this.#claims.expel(event.peerId)
+        break
     }
     this.#keepGossiping()
     return this.#context.takeEffects()

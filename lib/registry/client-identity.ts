@@ -1,5 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
+import type { Revocation } from '../core/credentials.ts'
+import { isRevokedClient } from '../trust/revocation-list.ts'
 
 /** Extended key usage "TLS client authentication" (RFC 5280 §4.2.1.12). */
 const clientAuth = '1.3.6.1.5.5.7.3.2'
@@ -8,6 +10,12 @@ const maxChainLength = 5
 export type ClientVerdict =
   | { readonly ok: true; readonly name: string | undefined }
   | { readonly ok: false; readonly reason: string }
+
+/** Who may ask. */
+export interface ClientTrust {
+  readonly clientCaPem: string
+  readonly revocations: readonly Revocation[]
+}
 
 interface Known {
   readonly generation: number
@@ -24,16 +32,19 @@ export class ClientIdentities {
   readonly #known = new WeakMap<TLSSocket, Known>()
   readonly #now: () => number
   #authorities: readonly X509Certificate[]
+  #revocations: readonly Revocation[]
   #generation = 0
 
   /** `now`: milliseconds since 1970. */
-  constructor(clientCaPem: string, now: () => number) {
+  constructor({ clientCaPem, revocations }: ClientTrust, now: () => number) {
     this.#authorities = parseBundle(clientCaPem)
+    this.#revocations = revocations
     this.#now = now
   }
 
-  setClientCa(clientCaPem: string): void {
+  setTrust({ clientCaPem, revocations }: ClientTrust): void {
     this.#authorities = parseBundle(clientCaPem)
+    this.#revocations = revocations
     this.#generation++
   }
 
@@ -63,10 +74,13 @@ export class ClientIdentities {
       return refuse('the certificate is not one for TLS clients (extended key usage clientAuth)')
     }
     if (!this.#isTrusted(certificate)) return refuse('the client CA did not sign the client certificate')
+    const name = commonName(certificate)
+    const fromMs = certificate.validFromDate.getTime()
+    if (isRevokedClient(this.#revocations, name, fromMs)) return refuse(`the node ${name} was revoked`)
     return {
       generation: this.#generation,
-      verdict: { ok: true, name: commonName(certificate) },
-      fromMs: certificate.validFromDate.getTime(),
+      verdict: { ok: true, name },
+      fromMs,
       toMs: certificate.validToDate.getTime(),
     }
   }

@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { normaliseTransfer } from '../config/transfer-section.ts'
 import type { TransferConfig } from '../core/config.ts'
 import type { BlobSource } from '../core/content-store.ts'
-import type { KeyPair } from '../core/credentials.ts'
+import type { KeyPair, Revocation } from '../core/credentials.ts'
 import type { HostRateLimits } from '../core/host-rates.ts'
 import type { Endpoint } from '../core/peer.ts'
 import type { SharedFlowMemory } from './shared-flow.ts'
@@ -12,6 +12,7 @@ export interface RegistryCredentials {
   readonly nodeName: string
   readonly serverCaPem: string
   readonly clientCaPem: string
+  readonly revocations: readonly Revocation[]
   readonly serving: KeyPair
   readonly client: KeyPair
   /** 48 bytes, the same in all workers, new with each change of credentials: a session ticket opens at any of them. */

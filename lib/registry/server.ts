@@ -56,7 +56,7 @@ export class RegistryServer {
     this.#options = options
     this.#credentials = options.credentials
     this.#rates = new HostRates(options.limits, options.clock)
-    this.#identities = new ClientIdentities(options.credentials.clientCaPem, () => options.clock.wallMs())
+    this.#identities = new ClientIdentities(options.credentials, () => options.clock.wallMs())
   }
 
   /** Binds all addresses, or none. @throws StarlingError PORT_IN_USE */
@@ -80,7 +80,7 @@ export class RegistryServer {
   /** New connections use the new certificates at once; kept ones are judged by the new CA at their next request. */
   setCredentials(credentials: RegistryCredentials): void {
     this.#credentials = credentials
-    this.#identities.setClientCa(credentials.clientCaPem)
+    this.#identities.setTrust(credentials)
     for (const server of this.#servers) server.setSecureContext(secureContextOf(credentials))
   }
 

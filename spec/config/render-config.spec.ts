@@ -66,6 +66,7 @@ const configs: fc.Arbitrary<NodeConfig> = fc
       clientKey: path,
       psk: path,
       identity: path,
+      revocations: path,
     }),
     ops: fc.record({ socket: path, listen: fc.oneof(endpoint(0), fc.constant(undefined)) }),
     log: fc.record({ level: fc.constantFrom('debug' as const, 'info', 'warn', 'error') }),

@@ -54,8 +54,9 @@ export function digestOf(bytes: Uint8Array): Digest {
 }
 
 export function registryCredentials(set: CredentialSet): RegistryCredentials {
-  const { nodeName, serverCaPem, clientCaPem, serving, client } = set
-  return { nodeName, serverCaPem, clientCaPem, serving, client, ticketKeys: randomBytes(48) }
+  const { nodeName, serverCaPem, clientCaPem, serving, client, revocations = [] } = set
+  const ticketKeys = randomBytes(48)
+  return { nodeName, serverCaPem, clientCaPem, revocations, serving, client, ticketKeys }
 }
 
 /** Blobs in memory, with counts of what is open. */

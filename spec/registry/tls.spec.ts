@@ -131,6 +131,24 @@ test('a kept connection is judged by a new client CA at its next request', async
   agent.destroy()
 })
 
+test('a node that is revoked is refused at its next request, a machine that has its name now is not', async () => {
+  await using plane = await startPlane(node('server'))
+  const agent = keptAgent()
+  const ask = () => fetchFrom(plane.endpoint, node('client'), '/v2/', { agent })
+  assert.equal((await ask()).status, 200)
+  const revoked = (revokedMs: number) => {
+    const revocations = [{ name: 'client', peerId: node('client').peerId, revokedMs }]
+    plane.plane.setCredentials({ ...registryCredentials(node('server')), revocations })
+  }
+  revoked(Date.now())
+  const refused = await ask()
+  assert.equal(refused.status, 403)
+  assert.match(refused.body.toString(), /DENIED.*the node client was revoked/)
+  revoked(Date.now() - 24 * 3_600_000)
+  assert.equal((await ask()).status, 200)
+  agent.destroy()
+})
+
 test('a session that is resumed after the client CA has changed opens nothing', async () => {
   const credentials = registryCredentials(node('server'))
   await using plane = await startPlane(node('server'))

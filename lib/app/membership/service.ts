@@ -26,8 +26,6 @@ const leaveTimeoutMs = 2_000
 /** A wall clock that ran ahead of the monotonic one by so much: the machine slept. */
 const sleptThresholdMs = 2_000
 
-export type { RunningMembership } from './options.ts'
-
 /**
  * Reads what the node remembers and builds its membership; `start` joins the cluster. Call it before the network
  * starts, so that no message is missed.
@@ -219,6 +217,10 @@ class Membership implements RunningMembership {
 
   setFacts(change: ChangeableFacts): void {
     if (this.#record.setFacts(change)) this.#tellOwnRecord()
+  }
+
+  expel(peerId: PeerId): void {
+    this.#step({ type: 'expel', peerId })
   }
 
   hasCompany(): boolean {

@@ -175,8 +175,16 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
 
 /** A fresh ticket key for each set of credentials: a session of an older set is not resumed. */
 function registryPart(set: CredentialSet): RegistryCredentials {
-  const { nodeName, serverCaPem, clientCaPem, serving, client } = set
-  return { nodeName, serverCaPem, clientCaPem, serving, client, ticketKeys: randomBytes(48) }
+  const { nodeName, serverCaPem, clientCaPem, serving, client, revocations = [] } = set
+  return {
+    nodeName,
+    serverCaPem,
+    clientCaPem,
+    revocations,
+    serving,
+    client,
+    ticketKeys: randomBytes(48),
+  }
 }
 
 /**

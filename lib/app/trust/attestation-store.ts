@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
-import type { Credentials } from '../../core/credentials.ts'
+import type { CredentialSet, Credentials } from '../../core/credentials.ts'
 import { describeError } from '../../core/errors.ts'
 import type { Attestation, AttestationRegistry } from '../../core/messaging.ts'
 import type { PeerId } from '../../core/peer-id.ts'
@@ -57,6 +57,7 @@ export class AttestationStore implements AttestationRegistry, Service {
   #isLive: (peerId: PeerId) => boolean = () => true
   #own: Attestation
   #serverCaPem: string
+  #revoked: ReadonlySet<PeerId>
   #saveTimer: NodeJS.Timeout | undefined
   #recheck: Promise<void> = Promise.resolve()
 
@@ -68,8 +69,11 @@ export class AttestationStore implements AttestationRegistry, Service {
     const set = options.credentials.current()
     this.#own = makeAttestation(set)
     this.#serverCaPem = set.serverCaPem
+    this.#revoked = revokedIn(set)
     this.#unsubscribe = options.credentials.subscribe((next) => {
       this.#own = makeAttestation(next)
+      this.#revoked = revokedIn(next)
+      for (const peerId of this.#revoked) this.#forget(peerId)
       if (next.serverCaPem === this.#serverCaPem) return
       this.#serverCaPem = next.serverCaPem
       this.#checked.clear()
@@ -162,6 +166,9 @@ export class AttestationStore implements AttestationRegistry, Service {
 
   #remember(attestation: Attestation): boolean {
     const { peerId } = attestation
+    if (this.#revoked.has(peerId)) {
+      return this.#refuse('revoked', { peerId, subject: attestation.subject, detail: 'the node was revoked' })
+    }
     const key = keyOf(attestation)
     const owner = key === keyOf(this.#own) ? this.#own.peerId : this.#ownerOfKey.get(key)
     if (owner !== undefined && owner !== peerId) {
@@ -227,7 +234,7 @@ export class AttestationStore implements AttestationRegistry, Service {
     this.#options.logger.info({ peers: this.#entries.size }, 'attestations are checked against the new CA')
   }
 
-  #refuse(reason: AttestationRefusal | 'key-in-use' | 'full', fields: object): false {
+  #refuse(reason: AttestationRefusal | 'key-in-use' | 'full' | 'revoked', fields: object): false {
     this.#options.metrics.count('starling_attestation_refused_total', { reason })
     this.#log.warn(reason, 'an attestation is refused', () => ({ reason, ...fields }))
     return false
@@ -251,6 +258,10 @@ export class AttestationStore implements AttestationRegistry, Service {
       ),
     )
   }
+}
+
+function revokedIn({ revocations = [] }: CredentialSet): ReadonlySet<PeerId> {
+  return new Set(revocations.map(({ peerId }) => peerId))
 }
 
 function keyOf(attestation: Attestation): string {

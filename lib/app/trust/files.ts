@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs'
 import type { TrustFiles } from '../../core/config.ts'
-import type { CredentialSet, Credentials } from '../../core/credentials.ts'
+import type { CredentialSet, Credentials, Revocation } from '../../core/credentials.ts'
 import { checkIdentity, checkKeyPair, checkServingNames, keyPairOf } from '../../trust/credential-checks.ts'
 import { parseKeyring } from '../../trust/keyring.ts'
+import { readRevocations } from '../../trust/revocation-list.ts'
 import { readTrustText } from './text.ts'
 
 /**
@@ -49,7 +51,18 @@ export async function loadCredentials(
     serving: keyPairOf(serving.cert, serving.key),
     client: keyPairOf(client.cert, client.key),
     keyring,
+    ...(await loadRevocations(files.revocations, serving.ca.text)),
   }
+}
+
+/** @throws StarlingError TRUST_FILE_INVALID */
+async function loadRevocations(
+  file: string | undefined,
+  serverCaPem: string,
+): Promise<{ revocations?: readonly Revocation[] }> {
+  if (file === undefined || !existsSync(file)) return {}
+  const { text } = await readTrustText(file, { what: 'the list of revoked nodes', secret: false })
+  return { revocations: readRevocations(text, serverCaPem, file) }
 }
 
 /** The port through which credentials reach the parts of a node; `replace` tells every subscriber. */

@@ -249,6 +249,21 @@ describe('attestation store', () => {
     })
   })
 
+  test('a node that is revoked is forgotten and refused, and stays so after a restart', async () => {
+    const store = await openStore()
+    const { peerId, attestation } = peer(0)
+    assert.ok(store.admit(attestation.bytes))
+    const revocations = [{ name: 'a', peerId, revokedMs: wallMs }]
+    credentials.replace({ ...self, revocations })
+    assert.equal(store.isAttested(peerId), false)
+    assert.equal(store.admit(attestation.bytes), undefined)
+    assert.ok(store.admit(peer(1).attestation.bytes), 'others are as welcome as before')
+    assert.deepEqual(refusals(), { 'starling_attestation_refused_total reason=revoked': 1 })
+    await store.stop()
+    const again = await openStore()
+    assert.deepEqual([again.isAttested(peerId), again.isAttested(peer(1).peerId)], [false, true])
+  })
+
   test('a full store makes room by the dead, and refuses where all are alive', async () => {
     const store = await openStore({ maxEntries: 2 })
     store.admit(peer(0).attestation.bytes)
