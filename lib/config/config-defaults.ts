@@ -45,4 +45,9 @@ export const configDefaults = {
   removeHostsAtStop: false,
   resolveTags: true,
   disputedTags: 'auto',
+  /** Below `dataDir`: where servers and nodes that join keep what is a trust folder elsewhere. */
+  joinedTrustDir: 'trust',
+  supervisor: { listen: ['0.0.0.0:9345'], port: 9345, certificateLifetime: '90d' },
+  embeddedRegistry: false,
+  supervisorMetrics: false,
 } as const

@@ -1,14 +1,20 @@
 import { posix } from 'node:path'
 import type { NodeConfig, TrustFiles } from '../core/config.ts'
 import { StarlingError } from '../core/errors.ts'
-import { type Endpoint, formatEndpoint, parseHostPort } from '../core/peer.ts'
+import { type Endpoint, formatEndpoint } from '../core/peer.ts'
 import { canonicalRegistry, isRegistryHost } from '../core/reference.ts'
-import { parseDurationMs } from '../core/units.ts'
 import { configDefaults as defaults } from './config-defaults.ts'
 import { type ConfigDocument, configJsonSchema } from './config-schema.ts'
+import { endpoints, hostPort, milliseconds, toList } from './config-values.ts'
 import { deepFreeze } from './deep-freeze.ts'
-import { isNodeName, splitHostPort } from './formats.ts'
-import { canonicalIp } from './ip.ts'
+import { isNodeName } from './formats.ts'
+import {
+  findRoleConflicts,
+  isJoined,
+  type NodeRole,
+  normaliseJoin,
+  normaliseSupervisor,
+} from './join-config.ts'
 import { createSchemaCheck } from './schema-check.ts'
 import { normaliseTransfer } from './transfer-section.ts'
 import { pointerTo, readYaml, throwAll, type YamlSource } from './yaml-source.ts'
@@ -20,6 +26,8 @@ export interface ParseConfigOptions {
   readonly hostname: string
   /** Absolute folder that relative paths start from; default: the folder of `file`. */
   readonly folder?: string
+  /** What the file is read for; undefined: to look at it. */
+  readonly role?: NodeRole | undefined
 }
 
 const code = 'CONFIG_INVALID'
@@ -47,21 +55,34 @@ export function parseConfig(
   const { errors, unknownKeys } = checkSchema(source, file, code)
   throwAll([...errors, ...unknownKeys])
   const document = source.value as ConfigDocument
-  const config = normalise(document, options.folder ?? posix.dirname(file), options.hostname)
-  throwAll(findConflicts(config, document, source, file))
+  const config = normalise(document, options.folder ?? posix.dirname(file), options)
+  throwAll([
+    ...findConflicts(config, document, source, file),
+    ...findRoleConflicts(config, document, options.role).map(({ pointer, message, hint }) => {
+      const position = { file, ...source.placeOf(pointer, 'value') }
+      return new StarlingError(code, message, { hint, position })
+    }),
+  ])
   return deepFreeze(config)
 }
 
-function normalise(document: ConfigDocument, folder: string, hostname: string): NodeConfig {
+function normalise(
+  document: ConfigDocument,
+  folder: string,
+  { hostname, role }: ParseConfigOptions,
+): NodeConfig {
   const resolve = (path: string) => (path.startsWith('/') ? posix.normalize(path) : posix.join(folder, path))
-  const { registry = {}, p2p = {}, trust = {}, ops = {} } = document
+  const { registry = {}, p2p = {}, ops = {} } = document
+  const trust = typeof document.trust === 'object' ? document.trust : {}
+  const dataDir = resolve(document.dataDir ?? defaults.dataDir)
+  const trustDir = isJoined(document, role) ? posix.join(dataDir, defaults.joinedTrustDir) : defaults.trustDir
   const p2pListen = endpoints(p2p.listen ?? defaults.p2p.listen)
   const p2pPort = p2pListen[0]?.port ?? defaults.p2p.port
   const trustFile = (key: keyof TrustFiles) =>
-    resolve(trust[key] ?? posix.join(trust.dir ?? defaults.trustDir, defaults.trustFiles[key]))
+    resolve(trust[key] ?? posix.join(trust.dir ?? trustDir, defaults.trustFiles[key]))
   return {
     node: { name: document.node?.name ?? hostname, zone: document.node?.zone ?? defaults.zone },
-    dataDir: resolve(document.dataDir ?? defaults.dataDir),
+    dataDir,
     registries: resolve(document.registries ?? defaults.registries),
     registry: {
       listen: endpoints(registry.listen ?? defaults.registry.listen),
@@ -115,6 +136,8 @@ function normalise(document: ConfigDocument, folder: string, hostname: string): 
     removeHostsAtStop: document.removeHostsAtStop ?? defaults.removeHostsAtStop,
     resolveTags: normaliseResolveTags(document.resolveTags ?? defaults.resolveTags),
     disputedTags: document.disputedTags ?? defaults.disputedTags,
+    ...normaliseJoin(document, resolve),
+    supervisor: normaliseSupervisor(document),
   }
 }
 
@@ -134,25 +157,6 @@ function normaliseStore(
 function normaliseResolveTags(value: NonNullable<ConfigDocument['resolveTags']>): Record<string, boolean> {
   if (typeof value === 'boolean') return value ? {} : { '*': false }
   return Object.fromEntries(Object.entries(value).map(([host, on]) => [canonicalRegistry(host), on]))
-}
-
-function toList(value: string | readonly string[]): readonly string[] {
-  return typeof value === 'string' ? [value] : value
-}
-
-function endpoints(value: string | readonly string[]): Endpoint[] {
-  return toList(value).flatMap((text) => {
-    const parsed = parseHostPort(text)
-    return parsed === undefined ? [] : [{ host: canonicalIp(parsed.host) ?? parsed.host, port: parsed.port }]
-  })
-}
-
-function hostPort(text: string, defaultPort: number): Endpoint {
-  return splitHostPort(text, defaultPort) ?? { host: text, port: defaultPort }
-}
-
-function milliseconds(text: string): number {
-  return parseDurationMs(text) ?? 0
 }
 
 /** What no schema can say: values that are good alone and can't be together. */
@@ -192,6 +196,7 @@ function findConflicts(
     ['p2p.listen', '/p2p/listen', config.p2p.listen],
     ['registry.listen', '/registry/listen', config.registry.listen],
     ['ops.listen', '/ops/listen', config.ops.listen === undefined ? [] : [config.ops.listen]],
+    ['supervisor.listen', '/supervisor/listen', config.supervisor?.listen ?? []],
   ]
   for (const [label, pointer, list] of listens) {
     for (const endpoint of list) {

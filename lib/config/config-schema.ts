@@ -30,7 +30,18 @@ export interface ConfigDocument {
       }
     | { readonly type: 'oci-layout'; readonly path: string }
   readonly auditInterval?: string
-  readonly trust?: { readonly dir?: string } & Partial<TrustFiles>
+  readonly trust?: 'files' | ({ readonly dir?: string } & Partial<TrustFiles>)
+  readonly server?: string
+  readonly token?: string
+  readonly tokenFile?: string
+  readonly supervisor?: {
+    readonly listen?: string | readonly string[]
+    readonly advertise?: string | readonly string[]
+    readonly names?: readonly string[]
+    readonly certificateLifetime?: string
+  }
+  readonly 'embedded-registry'?: boolean
+  readonly 'supervisor-metrics'?: boolean
   readonly ops?: { readonly socket?: string; readonly listen?: string }
   readonly log?: { readonly level?: 'debug' | 'info' | 'warn' | 'error' }
   readonly metrics?: { readonly spegelNames?: boolean }
@@ -45,6 +56,16 @@ export interface ConfigDocument {
   readonly removeHostsAtStop?: boolean
   readonly resolveTags?: boolean | Readonly<Record<string, boolean>>
   readonly disputedTags?: DisputedTags
+}
+
+/** A section, or the word `files`: for nodes that bring their own PKI and leave all else as it is. */
+function trustSection(description: string, properties: Readonly<Record<string, Schema>>): Schema {
+  return {
+    ...section(description, properties),
+    type: ['object', 'string'],
+    pattern: '^files$',
+    examples: ['files'],
+  }
 }
 
 const trustFile = (key: keyof TrustFiles, what: string) =>
@@ -140,7 +161,45 @@ export const configJsonSchema: Schema = {
       '1s',
       '24h',
     ),
-    trust: section('Certificates and keys; starling trust init makes them', {
+    server: text(
+      'starling-server-url',
+      'A server of the cluster that this node joins; its certificates come from there',
+      'https://server-1.example.com:9345',
+    ),
+    token: text(
+      'starling-token',
+      'What starling token create printed; only in a file of mode 0600',
+      `K10${'0'.repeat(64)}::node:abcdef.${'0'.repeat(32)}`,
+    ),
+    tokenFile: path('File of the token, mode 0600', '/etc/starling/token'),
+    supervisor: section('The port of starling server, which agents and other servers ask', {
+      listen: oneOrMore('starling-endpoint', 'Where it listens', '0.0.0.0:9345', {
+        default: defaults.supervisor.listen,
+      }),
+      advertise: oneOrMore(
+        'starling-advertise',
+        'Where nodes reach it; default: the addresses it listens on',
+        '192.0.2.7:9345',
+        { minItems: 0 },
+      ),
+      names: list(
+        text('starling-host', 'A host name or IP address', 'starling.example.com'),
+        'More names for its certificate, such as that of a load balancer',
+        { default: [], maxItems: 16, examples: ['[starling.example.com]'] },
+      ),
+      certificateLifetime: duration(
+        'Life of the certificates that it issues; they are renewed at two thirds of it',
+        defaults.supervisor.certificateLifetime,
+        '1m',
+        '3650d',
+      ),
+    }),
+    'embedded-registry': flag(
+      'Of starling server: mirroring is on for the whole cluster',
+      defaults.embeddedRegistry,
+    ),
+    'supervisor-metrics': flag('Of starling server: metrics on its port', defaults.supervisorMetrics),
+    trust: trustSection('Certificates and keys; starling trust init makes them', {
       dir: path('Folder of the files below', defaults.trustDir, { default: defaults.trustDir }),
       serverCa: trustFile('serverCa', 'Certificates of the server CA'),
       clientCa: trustFile('clientCa', 'Certificates of the client CA'),

@@ -70,6 +70,20 @@ function wordProblem(maxLength: number): (text: string) => string | undefined {
   }
 }
 
+function hostProblem(text: string): string | undefined {
+  const ip = canonicalIp(text)
+  if (ip !== undefined) return isWildcardIp(ip) ? 'a wildcard address names no machine' : undefined
+  return isHostName(text) && !text.endsWith('.') ? undefined : ''
+}
+
+function serverUrlProblem(text: string): string | undefined {
+  if (text.length > 300) return 'it is longer than 300 characters'
+  if (!text.startsWith('https://')) return 'it begins with https://'
+  const rest = text.slice('https://'.length).replace(/\/$/, '')
+  if (/[/?#@]/.test(rest)) return 'it has nothing but a host and a port'
+  return hostPortProblem(rest)
+}
+
 const nodeName: TextFormat = {
   noun: 'a name of letters, digits, dots, dashes and underscores',
   problem: wordProblem(64),
@@ -134,6 +148,18 @@ export const textFormats = {
   'starling-reference-pattern': {
     noun: 'a regular expression that is quick to match',
     problem: patternProblem,
+  },
+  'starling-host': { noun: 'a host name or an IP address', problem: hostProblem },
+  'starling-server-url': {
+    noun: 'the address of a server such as https://server-1.example.com:9345',
+    problem: serverUrlProblem,
+  },
+  'starling-token': {
+    noun: 'a token as starling token create prints it',
+    problem: (text) =>
+      /^(?:K10[0-9A-Fa-f]{64}::(?:node|server):)?[a-z0-9]{6,16}\.[A-Za-z0-9]{32,128}$/.test(text)
+        ? undefined
+        : '',
   },
   'starling-registry-key': {
     noun: 'a registry host such as docker.io or registry.example.com:5000, or "*"',

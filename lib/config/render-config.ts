@@ -55,6 +55,27 @@ export function renderConfig(config: NodeConfig): ConfigDocument {
     removeHostsAtStop: config.removeHostsAtStop ?? false,
     resolveTags: config.resolveTags ?? {},
     disputedTags: config.disputedTags ?? 'auto',
+    ...renderJoin(config),
+  }
+}
+
+/** The token itself is never shown. */
+function renderJoin({ join, supervisor }: NodeConfig): ConfigDocument {
+  return {
+    ...(join === undefined ? {} : { server: join.server }),
+    ...(join?.tokenFile === undefined ? {} : { tokenFile: join.tokenFile }),
+    ...(supervisor === undefined
+      ? {}
+      : {
+          supervisor: {
+            listen: supervisor.listen.map(formatEndpoint),
+            advertise: supervisor.advertise.map(formatEndpoint),
+            names: [...supervisor.names],
+            certificateLifetime: formatDuration(supervisor.certificateLifetimeMs),
+          },
+          'embedded-registry': supervisor.embeddedRegistry,
+          'supervisor-metrics': supervisor.metrics,
+        }),
   }
 }
 

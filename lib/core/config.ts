@@ -51,6 +51,31 @@ export interface TransferConfig {
   readonly download: FlowConfig
 }
 
+/** How a node becomes one of a cluster that has servers. */
+export interface JoinConfig {
+  /** Base URL of a server, `https://host:port`. */
+  readonly server: string
+  /** The token itself; the file that it is in must be readable for its owner alone. */
+  readonly token: string | undefined
+  /** File of the token, mode 0600. */
+  readonly tokenFile: string | undefined
+}
+
+/** The server role: everything that is not used by `starling agent`. */
+export interface SupervisorConfig {
+  readonly listen: readonly Endpoint[]
+  /** Where nodes reach it; empty: the addresses of `listen`, a wildcard being replaced by the machine's own. */
+  readonly advertise: readonly Endpoint[]
+  /** Names and addresses of a load balancer or the like, for its certificate. */
+  readonly names: readonly string[]
+  /** Life of the certificates that it issues. */
+  readonly certificateLifetimeMs: number
+  /** Mirroring for the whole cluster. */
+  readonly embeddedRegistry: boolean
+  /** `/metrics` on its port. */
+  readonly metrics: boolean
+}
+
 /** The effective configuration: defaults filled in, durations in milliseconds, sizes in bytes, deep-frozen. */
 export interface NodeConfig {
   readonly node: { readonly name: string; readonly zone: string }
@@ -102,4 +127,7 @@ export interface NodeConfig {
   readonly resolveTags?: Readonly<Record<string, boolean>>
   /** A tag on which nodes disagree: `auto` answers by majority where containerd has no other place to ask. */
   readonly disputedTags?: DisputedTags
+  /** Present where the node joins a cluster with servers; then `trust` is made by them, in `dataDir`. */
+  readonly join?: JoinConfig
+  readonly supervisor?: SupervisorConfig
 }

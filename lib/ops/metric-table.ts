@@ -67,6 +67,10 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_imports_total: counter('Archives of the images folder', 'outcome'),
   starling_reload_failures_total: counter('Changes of a file that could not be used'),
 
+  starling_supervisor_requests_total: counter('Requests to the supervisor', 'route', 'status'),
+  starling_supervisor_refused_total: counter('Requests that the supervisor refused', 'reason'),
+  starling_supervisor_connections_refused_total: counter('Connections that the supervisor refused', 'reason'),
+
   starling_store_images: gauge('Images in the store'),
   starling_store_blobs: gauge('Blobs in the store'),
   starling_store_changes_total: counter('Changes that the store told the catalog', 'type'),

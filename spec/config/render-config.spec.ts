@@ -83,9 +83,18 @@ const configs: fc.Arbitrary<NodeConfig> = fc
       noNullPrototype: true,
     }),
     disputedTags: fc.constantFrom('auto' as const, 'refuse', 'majority'),
+    supervisor: fc.record({
+      listen: unique(endpoint(0), 1),
+      advertise: unique(reachable),
+      names: unique(fc.constantFrom('starling.example.com', '192.0.2.9', '2001:db8::9')),
+      certificateLifetimeMs: duration(60_000, 86_400_000),
+      embeddedRegistry: fc.constant(false),
+      metrics: fc.constant(false),
+    }),
   })
-  .filter(({ p2p, registry, ops }) => {
-    const ports = [...p2p.listen, ...registry.listen, ...(ops.listen === undefined ? [] : [ops.listen])]
+  .filter(({ p2p, registry, ops, supervisor }) => {
+    const own = [...p2p.listen, ...registry.listen, ...supervisor.listen]
+    const ports = [...own, ...(ops.listen === undefined ? [] : [ops.listen])]
     return new Set(ports.map((port) => JSON.stringify(port))).size === ports.length
   })
 
