@@ -10,6 +10,7 @@ import type { LiveFiles } from './config/live-files.ts'
 import { disputeLines } from './disputes.ts'
 import type { ImagesFolder } from './import/images-folder.ts'
 import type { Sharing } from './sharing.ts'
+import type { ClusterPart } from './supervisor/cluster-part.ts'
 import { version } from './version.ts'
 
 const certificateWarningMs = 14 * 86_400_000
@@ -22,6 +23,11 @@ export interface StatusSources {
   readonly imports: ImagesFolder
   readonly settings: LiveFiles
   readonly hosts: HostsKeeper
+  readonly role: 'agent' | 'server'
+  /** Present where the node has joined servers or is one. */
+  readonly cluster: Pick<ClusterPart, 'view' | 'sharingAllowed'> | undefined
+  /** Of the parts that deal with other servers. */
+  readonly clusterProblems: () => readonly string[]
   readonly layers: LayersWatch
   readonly sharing: () => Sharing | undefined
   /** Why sharing could not begin or end, in one line. */
@@ -36,7 +42,7 @@ export function statusView(sources: StatusSources): StatusView {
     name: config.node.name,
     peerId: credentials.current().peerId,
     version,
-    role: 'agent',
+    role: sources.role,
     zone: config.node.zone,
     startedAt: new Date(startedMs).toISOString(),
     uptimeMs: Math.max(0, clock.wallMs() - startedMs),
@@ -59,6 +65,7 @@ export function statusView(sources: StatusSources): StatusView {
       notAfter: new Date(notAfterMs).toISOString(),
     })),
     imports: sources.imports.view(),
+    ...(sources.cluster === undefined ? {} : { cluster: sources.cluster.view() }),
     problems: problemsOf(sources, certificates),
   }
 }
@@ -80,6 +87,9 @@ function sharingReason(sources: StatusSources): string {
   const { names, wildcard } = sources.settings.current().mirrors
   const problem = sources.sharingProblem()
   if (problem !== undefined) return problem
+  if (sources.cluster?.sharingAllowed.current() === false) {
+    return 'embedded-registry is off on the servers: nothing is shared and no port is open, whatever registries.yaml says'
+  }
   if (sources.sharing() === undefined) {
     return `${sources.config.registries} names no registry under mirrors: nothing is shared and no port is open`
   }
@@ -123,6 +133,7 @@ function problemsOf(
   add(settings.problem())
   add(sources.layers.problem())
   add(sources.hosts.problem())
+  for (const problem of sources.clusterProblems()) add(problem)
   if (settings.pending().length > 0) {
     add(`changes of ${settings.pending().join(', ')} in the configuration count from the next start`)
   }

@@ -6,6 +6,7 @@ import type { Logger } from '../core/ports.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
 import { createLayersWatch } from './check/layers-watch.ts'
+import { readConfig } from './config/config-files.ts'
 import { createHostsKeeper } from './config/hosts-keeper.ts'
 import { createLiveFiles } from './config/live-files.ts'
 import { sharingChange } from './config/sharing-change.ts'
@@ -16,6 +17,7 @@ import { readyView, statusView } from './node-status.ts'
 import { imageViews, isOffered, peerViews, whereView } from './node-view.ts'
 import { RecentRequests } from './registry/recent-requests.ts'
 import { createSharing, type Sharing } from './sharing.ts'
+import { openNodeCluster } from './supervisor/node-cluster.ts'
 import { createSystemRng, systemClock } from './system.ts'
 import { createCredentials, loadCredentials } from './trust/files.ts'
 
@@ -24,6 +26,10 @@ const retrySharingMs = 15_000
 export interface StartOptions {
   /** Where the configuration is from: changes of it are followed while the node runs. */
   readonly configFile?: string
+  /** A server keeps the keys of the cluster and answers on `supervisor.listen`. Default: agent. */
+  readonly role?: 'agent' | 'server'
+  /** Gives up a start that waits for the servers of the cluster. */
+  readonly signal?: AbortSignal
 }
 
 export interface RunningNode {
@@ -45,7 +51,7 @@ function isEmpty(mirrors: MirrorSet): boolean {
 export async function startNode(
   config: NodeConfig,
   log: Logger,
-  { configFile }: StartOptions = {},
+  { configFile, role = 'agent', signal = new AbortController().signal }: StartOptions = {},
 ): Promise<RunningNode> {
   const clock = systemClock
   const rng = createSystemRng()
@@ -61,12 +67,25 @@ export async function startNode(
     const lock = await lockDataDir(config.dataDir)
     closers.push(() => lock.release())
     const read = ({ trust, node }: NodeConfig) => loadCredentials(trust, node.name, clock.wallMs())
-    const credentials = createCredentials(await read(config))
     const { metrics, familiar, text } = createMetrics({
       log,
       familiar: config.metrics?.spegelNames === false ? undefined : () => clock.wallMs(),
     })
-    const settings = createLiveFiles({ config, configFile, credentials, loadCredentials: read, log, metrics })
+    const isJoined = role === 'server' || config.join !== undefined
+    const common = { config, log, metrics }
+    const cluster = isJoined
+      ? await openNodeCluster({ ...common, role, clock, rng, metricsText: () => view.metrics(), signal })
+      : undefined
+    if (cluster !== undefined) closers.push(() => cluster.stop())
+    const credentials = createCredentials(await read(config))
+    const settings = createLiveFiles({
+      ...common,
+      configFile,
+      readConfig: (file) => readConfig(file, role),
+      sharingAllowed: cluster?.part.sharingAllowed,
+      credentials,
+      loadCredentials: read,
+    })
     await settings.start()
     closers.push(() => settings.stop())
     const live = () => settings.config()
@@ -115,6 +134,9 @@ export async function startNode(
         log.info({ registries: config.registries }, 'nothing is mirrored any more; all ports are closed')
       } else if (sharing === undefined && !isEmpty(wanted)) {
         const part = await createSharing({
+          role,
+          peers: () => cluster?.part.peers() ?? [],
+
           config: next,
           credentials,
           settings,
@@ -170,6 +192,9 @@ export async function startNode(
       settings,
       sharing: () => sharing,
       sharingProblem: () => sharingProblem,
+      role,
+      cluster: cluster?.part,
+      clusterProblems: () => cluster?.problems() ?? [],
     }
     const view: NodeView = {
       status: () => statusView(sources),
@@ -191,16 +216,18 @@ export async function startNode(
       socket: config.ops.socket,
       listen: config.ops.listen,
       credentials,
+      admin: cluster?.admin ?? {},
       log,
     })
     await ops.start()
     closers.push(() => ops.stop())
 
     if (isEmpty(settings.current().mirrors)) {
-      log.info(
-        { registries: config.registries },
-        'no registry is mirrored: no port is open; waiting for the file to name one',
-      )
+      const message =
+        cluster?.part.sharingAllowed.current() === false
+          ? 'embedded-registry is off on the servers: no port is open; waiting for it to be switched on'
+          : 'no registry is mirrored: no port is open; waiting for the file to name one'
+      log.info({ registries: config.registries }, message)
     }
     await follow(settings.current().mirrors)
     closers.push(async () => {
@@ -209,6 +236,7 @@ export async function startNode(
       await sharing?.stop()
     })
     settings.onApplied((next, before) => {
+      if (next !== before) void cluster?.configure(next)
       if (next === before) return
       followSoon()
       void turn.then(() => hosts.sync())
@@ -219,7 +247,12 @@ export async function startNode(
     closers.push(() => layers.stop())
     await imports.start()
     closers.push(() => imports.stop())
-    log.info({ name: config.node.name, peerId: credentials.current().peerId }, 'node started')
+    cluster?.part.onChange(async () => {
+      await settings.reload()
+      return settings.problem()
+    })
+    await cluster?.part.start()
+    log.info({ name: config.node.name, role, peerId: credentials.current().peerId }, 'node started')
 
     let stopped: Promise<void> | undefined
     return {

@@ -7,7 +7,7 @@ import type { ContentStore, StoreChange } from '../core/content-store.ts'
 import type { CredentialSet, Credentials } from '../core/credentials.ts'
 import { describeError } from '../core/errors.ts'
 import type { RequestReport } from '../core/lookup.ts'
-import { isReachable, type MemberState } from '../core/peer.ts'
+import { type Endpoint, formatEndpoint, isReachable, type MemberState } from '../core/peer.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import type { Clock, Logger, Metrics, Rng, Service } from '../core/ports.ts'
 import { OfferFilter } from '../core/reference.ts'
@@ -37,6 +37,9 @@ export interface SharingOptions {
   readonly config: NodeConfig
   readonly credentials: Credentials
   readonly settings: Settings
+  readonly role: 'agent' | 'server'
+  /** Members that the servers know of, beside `bootstrap` of the configuration. */
+  readonly peers: () => readonly Endpoint[]
   readonly clock: Clock
   readonly rng: Rng
   readonly log: Logger
@@ -85,9 +88,14 @@ function originStateOf(state: MemberState): OriginState {
   return isReachable(state) ? 'live' : 'masked'
 }
 
+function othersOf(peers: readonly Endpoint[], own: readonly Endpoint[]): readonly Endpoint[] {
+  const ours = new Set(own.map(formatEndpoint))
+  return peers.filter((peer) => !ours.has(formatEndpoint(peer)))
+}
+
 /** Builds the parts and joins them; nothing is opened before `start`. */
 export async function createSharing(options: SharingOptions): Promise<Sharing> {
-  const { config, credentials, settings, clock, rng, log, metrics } = options
+  const { config, credentials, settings, peers, clock, rng, log, metrics } = options
   const set = credentials.current()
   const common = { clock, metrics, rng, credentials, listen: config.p2p.listen }
   const own = advertisedEndpoints(config.p2p.listen, config.p2p.advertise)
@@ -117,12 +125,15 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
       p2p: own,
       registryPort: config.registry.listen[0]?.port ?? 0,
       zone: config.node.zone,
-      role: 'agent',
+      role: options.role,
       version,
       certificateKeyHash: certificateKeyHashOf(set.serving.certPem),
     },
     registries: settings.current().mirrors.names,
-    bootstrap: () => resolveBootstrap(config.bootstrap, own, log),
+    bootstrap: async () => [
+      ...(await resolveBootstrap(config.bootstrap, own, log)),
+      ...othersOf(peers(), own),
+    ],
     snapshotPath: join(config.dataDir, 'members'),
   })
   const store = await createStore(options)

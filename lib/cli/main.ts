@@ -11,9 +11,12 @@ import { addDrainCheckCommand } from './drain-check.ts'
 import { addImagesCommand } from './images.ts'
 import { addImportCommand } from './import.ts'
 import { addKubeconfigCommand } from './kubeconfig.ts'
+import { addNodeCommands } from './node.ts'
 import { addPeersCommand } from './peers.ts'
 import { addPullCommand } from './pull.ts'
+import { addServerCommand } from './server.ts'
 import { addStatusCommand } from './status.ts'
+import { addTokenCommands } from './token.ts'
 import { addTrustCommands } from './trust.ts'
 import { addVersionCommand } from './version.ts'
 import { addWhereCommand } from './where.ts'
@@ -52,6 +55,9 @@ export function createProgram(context: CliContext): Command {
       )}\n\nExit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no node answers.`,
     )
   addAgentCommand(program, context)
+  addServerCommand(program, context)
+  addTokenCommands(program, context)
+  addNodeCommands(program, context)
   addStatusCommand(program, context)
   addPeersCommand(program, context)
   addImagesCommand(program, context)

@@ -8,7 +8,8 @@ const marginMs = 5000
 export interface RunOptions {
   readonly log: RootLogger
   readonly graceMs: number
-  readonly start: () => Promise<{ stop(): Promise<void>; reload?(): Promise<void> }>
+  /** `signal` aborts when the node is to end before it has started. */
+  readonly start: (signal: AbortSignal) => Promise<{ stop(): Promise<void>; reload?(): Promise<void> }>
   readonly exitCodeOf: (error: unknown) => number
 }
 
@@ -40,6 +41,7 @@ export async function runUntilSignal(options: RunOptions): Promise<number> {
     void reload?.()
   })
 
+  const ending = new AbortController()
   const asked = new Promise<void>((resolve) => {
     let signals = 0
     const onSignal = (signal: 'SIGTERM' | 'SIGINT') => {
@@ -49,6 +51,7 @@ export async function runUntilSignal(options: RunOptions): Promise<number> {
         exitNow(128 + constants.signals[signal])
       }
       log.info({ signal }, 'the node stops')
+      ending.abort()
       setTimeout(() => {
         log.error({}, 'the node did not stop in time and is ended')
         exitNow(1)
@@ -61,13 +64,17 @@ export async function runUntilSignal(options: RunOptions): Promise<number> {
   // Nothing else may hold the event loop open while the node waits to be started or stopped.
   const alive = setInterval(() => {}, 2 ** 30)
   try {
-    const node = await options.start()
+    const node = await options.start(ending.signal)
     reload = () => node.reload?.() ?? Promise.resolve()
     await asked
     await node.stop()
     log.info({}, 'the node has stopped')
     return 0
   } catch (error) {
+    if (ending.signal.aborted) {
+      log.info({ reason: describeError(error) }, 'the node has stopped before it had started')
+      return 0
+    }
     const code = error instanceof StarlingError ? error.code : 'INTERNAL'
     const at = code === 'INTERNAL' ? { at: firstFrame(error) } : {}
     log.error({ code, reason: describeError(error), ...at }, 'the node cannot run')

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { ImportView, StatusView } from '../core/ops-view.ts'
+import type { ClusterStatusView, ImportView, StatusView } from '../core/ops-view.ts'
 import { type CliContext, examples } from './context.ts'
 import { addNodeOptions, findNode, type NodeOptions } from './find-node.ts'
 import { formatAge, formatFacts, formatTable, type OutputFormat, outputOption, print } from './output.ts'
@@ -47,6 +47,7 @@ function statusText(status: StatusView): string {
     ['store', storeText.join(', ')],
     ['images folder', importsText(status.imports)],
     ['members', `${memberText}; ${status.connections} connected`],
+    ...(status.cluster === undefined ? [] : [['servers', clusterText(status.cluster)] as const]),
     ['certificates', status.certificates.map(({ name, notAfter }) => `${name} until ${notAfter}`)],
     ['problems', status.problems.length > 0 ? status.problems : 'none'],
   ])
@@ -62,6 +63,11 @@ function statusText(status: StatusView): string {
   ])
   const header = ['registry', 'nodes', 'digests here', 'tags here', 'digests', 'tags', 'disputed']
   return `${facts}\n${formatTable(header, rows)}`
+}
+
+function clusterText({ servers, follows, embeddedRegistry }: ClusterStatusView): string {
+  const from = follows === null ? 'none answers now' : `changes come from ${follows}`
+  return `${servers.join(', ')}; ${from}; embedded-registry is ${embeddedRegistry ? 'on' : 'off'}`
 }
 
 function importsText(imports: ImportView | undefined): readonly string[] {

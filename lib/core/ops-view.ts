@@ -30,6 +30,17 @@ export interface ImportView {
   }[]
 }
 
+export interface ClusterStatusView {
+  /** Names of all servers. */
+  readonly servers: readonly string[]
+  /** The server that tells this node of changes now; null: none answers. */
+  readonly follows: string | null
+  /** Mirroring is on for the whole cluster. */
+  readonly embeddedRegistry: boolean
+  /** Names what the servers told last. */
+  readonly revision: string
+}
+
 export interface StatusView {
   readonly name: string
   readonly peerId: string
@@ -49,6 +60,8 @@ export interface StatusView {
   readonly registries: readonly RegistrySummary[]
   readonly certificates: readonly { readonly name: string; readonly notAfter: string }[]
   readonly imports?: ImportView
+  /** Of a node that has joined servers, or is one. */
+  readonly cluster?: ClusterStatusView
   /** What an operator should look at, each in one line; empty when all is well. */
   readonly problems: readonly string[]
 }
@@ -137,6 +150,12 @@ export interface ReadyView {
   readonly ready: boolean
   readonly reasons: readonly string[]
 }
+
+/**
+ * What changes something, by name: on the Unix socket alone, whose mode says who may. Each takes the JSON of the request
+ * and returns that of the answer. @throws StarlingError
+ */
+export type AdminActions = Readonly<Record<string, (body: unknown) => Promise<unknown>>>
 
 /** What the ops API needs of a node. */
 export interface NodeView {

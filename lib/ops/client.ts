@@ -28,6 +28,8 @@ export interface OpsClient {
   request(id: string): Promise<RequestView>
   ready(): Promise<ReadyView>
   metrics(): Promise<string>
+  /** Runs an action of a server. @throws StarlingError USAGE, NOT_FOUND, DISK_FULL */
+  admin<T>(action: string, body?: object): Promise<T>
 }
 
 const reasons: Readonly<Record<string, readonly [why: string, hint: string]>> = {
@@ -40,7 +42,14 @@ const reasons: Readonly<Record<string, readonly [why: string, hint: string]>> = 
 }
 
 /** Errors of the node that are the user's to mend. */
-const passedOn = ['DIGEST_INVALID', 'REFERENCE_INVALID', 'NOT_FOUND', 'USAGE'] as const
+const passedOn = [
+  'DIGEST_INVALID',
+  'REFERENCE_INVALID',
+  'NOT_FOUND',
+  'USAGE',
+  'DISK_FULL',
+  'ROTATION_REFUSED',
+] as const
 
 interface Answer {
   readonly status: number
@@ -51,7 +60,12 @@ function unavailable(socket: string, why: string, hint: string, cause?: unknown)
   return new StarlingError('OPS_UNAVAILABLE', `no node answers on ${socket}: ${why}`, { hint, cause })
 }
 
-function get(socket: string, path: string): Promise<Answer> {
+function ask(socket: string, path: string, body?: object): Promise<Answer> {
+  const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
+  const post = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'content-length': sent?.length ?? 0 },
+  }
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
       const code = systemErrorCode(error) ?? ''
@@ -59,7 +73,13 @@ function get(socket: string, path: string): Promise<Answer> {
       reject(error instanceof StarlingError ? error : unavailable(socket, why, hint, error))
     }
     const outgoing = request(
-      { socketPath: socket, path, agent: false, signal: AbortSignal.timeout(timeoutMs) },
+      {
+        ...(sent === undefined ? {} : post),
+        socketPath: socket,
+        path,
+        agent: false,
+        signal: AbortSignal.timeout(timeoutMs),
+      },
       (incoming) => {
         const chunks: Buffer[] = []
         let sizeBytes = 0
@@ -80,7 +100,7 @@ function get(socket: string, path: string): Promise<Answer> {
       const late = error.name === 'AbortError' || error.name === 'TimeoutError'
       fail(late ? unavailable(socket, `nothing came within ${timeoutMs / 1000}s`, 'look at its log') : error)
     })
-    outgoing.end()
+    outgoing.end(sent)
   })
 }
 
@@ -95,7 +115,10 @@ export function createOpsClient(socketPath: string): OpsClient {
   }
 
   async function json<T>(path: string, accepted: readonly number[] = [200]): Promise<T> {
-    const answer = await get(socketPath, path)
+    return read(await ask(socketPath, path), accepted)
+  }
+
+  function read<T>(answer: Answer, accepted: readonly number[] = [200]): T {
     const value = parse(answer)
     if (accepted.includes(answer.status)) return value as T
     const { code, message } = (value as { error?: { code?: unknown; message?: unknown } } | null)?.error ?? {}
@@ -112,8 +135,9 @@ export function createOpsClient(socketPath: string): OpsClient {
     drainCheck: (node) => json(`/api/v1/drain-check/${encodeURIComponent(node)}`),
     request: (id) => json(`/api/v1/requests/${encodeURIComponent(id)}`),
     ready: () => json('/readyz', [200, 503]),
+    admin: async (action, body = {}) => read(await ask(socketPath, `/api/v1/admin/${action}`, body)),
     async metrics() {
-      const answer = await get(socketPath, '/api/v1/metrics')
+      const answer = await ask(socketPath, '/api/v1/metrics')
       if (answer.status === 200) return answer.body
       throw unavailable(socketPath, `it answered with status ${answer.status}`, 'look at the log of the node')
     },

@@ -70,6 +70,12 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_supervisor_requests_total: counter('Requests to the supervisor', 'route', 'status'),
   starling_supervisor_refused_total: counter('Requests that the supervisor refused', 'reason'),
   starling_supervisor_connections_refused_total: counter('Connections that the supervisor refused', 'reason'),
+  starling_supervisor_issued_total: counter('Times that a node was given certificates', 'kind'),
+  starling_supervisor_watchers: gauge('Nodes that wait for changes at this server'),
+  starling_supervisor_state_pulls_total: counter('Looks at the state of another server', 'outcome'),
+  starling_cluster_watches_total: counter('Questions to the servers for changes', 'outcome'),
+  starling_cluster_changes_total: counter('Changes from the servers that were applied'),
+  starling_certificate_renewals_total: counter('Renewals of the certificates of this node', 'outcome'),
 
   starling_store_images: gauge('Images in the store'),
   starling_store_blobs: gauge('Blobs in the store'),

@@ -1,11 +1,14 @@
 import type { RequestListener, Server } from 'node:http'
+import { TLSSocket } from 'node:tls'
 import { type FastifyInstance, type FastifyReply, type FastifyServerOptions, fastify } from 'fastify'
 import { StarlingError } from '../core/errors.ts'
-import type { NodeView } from '../core/ops-view.ts'
+import type { AdminActions, NodeView } from '../core/ops-view.ts'
 import type { Logger } from '../core/ports.ts'
 
 const maxUrlLength = 4096
 const maxQueryLength = 2048
+const adminPath = '/api/v1/admin/'
+const maxAdminBodySizeBytes = 16_384
 
 const statusOfCode: Readonly<Record<string, number>> = {
   DIGEST_INVALID: 400,
@@ -16,6 +19,7 @@ const statusOfCode: Readonly<Record<string, number>> = {
 
 export interface RoutesOptions {
   readonly view: NodeView
+  readonly admin: AdminActions
   readonly log: Logger
   /** Why a request may not be answered; undefined where it may. */
   readonly refuse: (socket: object) => string | undefined
@@ -38,7 +42,7 @@ export function createRoutes(options: RoutesOptions): FastifyInstance {
       reply.code(400).send(errorBody('USAGE', 'the URL is malformed'))
     },
   }
-  const app = fastify(serverOptions)
+  const app = fastify({ ...serverOptions, bodyLimit: maxAdminBodySizeBytes })
 
   app.addHook('onRequest', async (request, reply) => {
     const { headers, method, socket, url } = request.raw
@@ -46,6 +50,7 @@ export function createRoutes(options: RoutesOptions): FastifyInstance {
     if (refusal !== undefined) {
       return reply.code(403).header('connection', 'close').send(errorBody('USAGE', refusal))
     }
+    if (method === 'POST' && url?.startsWith(adminPath) && !(socket instanceof TLSSocket)) return undefined
     if (method !== 'GET' && method !== 'HEAD') {
       reply.code(405).header('allow', 'GET, HEAD').header('connection', 'close')
       return reply.send(errorBody('USAGE', `${method} is not allowed: this API only reads`))
@@ -68,10 +73,24 @@ export function createRoutes(options: RoutesOptions): FastifyInstance {
     if (status !== undefined && error instanceof StarlingError) {
       return reply.code(status).send(errorBody(error.code, error.format()))
     }
+    const given = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined
+    if (typeof given === 'number' && given >= 400 && given < 500) {
+      return reply.code(given).send(errorBody('USAGE', 'the request cannot be read'))
+    }
     log.error({ error, path: request.url.slice(0, 200) }, 'a request to the ops API failed')
     return reply.code(500).send(errorBody('INTERNAL', 'the request failed; the log of the node says why'))
   })
 
+  app.post(`${adminPath}:action`, async (request) => {
+    const { action } = request.params as { action: string }
+    const act = Object.hasOwn(options.admin, action) ? options.admin[action] : undefined
+    if (act === undefined) {
+      const why =
+        Object.keys(options.admin).length === 0 ? 'this node is no server' : 'there is no such action'
+      throw new StarlingError('NOT_FOUND', `${action.slice(0, 100)}: ${why}`)
+    }
+    return act(request.body)
+  })
   app.get('/api/v1/status', async () => view.status())
   app.get('/api/v1/peers', async () => view.peers())
   app.get('/api/v1/registries', async () => view.registries())

@@ -3,7 +3,7 @@ import type { Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Credentials } from '../core/credentials.ts'
 import { StarlingError } from '../core/errors.ts'
-import type { NodeView } from '../core/ops-view.ts'
+import type { AdminActions, NodeView } from '../core/ops-view.ts'
 import { type Endpoint, formatEndpoint } from '../core/peer.ts'
 import type { Logger, Service } from '../core/ports.ts'
 import { createRoutes } from './routes.ts'
@@ -18,6 +18,8 @@ export interface OpsServerOptions {
   readonly listen?: Endpoint | undefined
   /** Needed where `listen` is given. */
   readonly credentials?: Credentials | undefined
+  /** What changes something: on the Unix socket alone. */
+  readonly admin?: AdminActions | undefined
   readonly log: Logger
 }
 
@@ -43,6 +45,7 @@ export function createOpsServer(options: OpsServerOptions): OpsServer {
   let handler: RequestListener | undefined
   const routes = createRoutes({
     view: options.view,
+    admin: options.admin ?? {},
     log,
     refuse: refuseClient,
     createServer: (given) => {

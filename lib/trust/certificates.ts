@@ -37,7 +37,8 @@ export interface ServingSubject extends CertificateRole {
   readonly nodeName: string
   /** IPv4 and IPv6 addresses, and host names. The node's name and the loopback names are added. */
   readonly addresses: readonly string[]
-  readonly peerId: PeerId
+  /** Undefined for what no PeerId belongs to: the endpoint of a server. */
+  readonly peerId: PeerId | undefined
 }
 
 const keyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
@@ -95,7 +96,8 @@ export async function certifyServing(
   spki: Uint8Array,
   terms: CertificateTerms,
 ): Promise<string> {
-  const uris = [`${peerUriPrefix}${subject.peerId}`, ...roleUris(subject)]
+  const own = subject.peerId === undefined ? [] : [`${peerUriPrefix}${subject.peerId}`]
+  const uris = [...own, ...roleUris(subject)]
   const names: x509.JsonGeneralName[] = [
     ...servingHosts(subject).map(
       (host): x509.JsonGeneralName => ({ type: isAddress(host) ? 'ip' : 'dns', value: host }),

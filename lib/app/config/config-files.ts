@@ -2,6 +2,7 @@ import { constants, open } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { parseConfig } from '../../config/config-file.ts'
+import type { NodeRole } from '../../config/join-config.ts'
 import { emptyRegistries, parseRegistries, type RegistriesPlan } from '../../config/registries-file.ts'
 import { maxTextSizeBytes } from '../../config/text-source.ts'
 import type { NodeConfig } from '../../core/config.ts'
@@ -20,7 +21,7 @@ const reasons: Readonly<Record<string, readonly [message: string, hint: string]>
  * Reads a file that a person wrote, of at most 1 MiB; more is left unread and refused by the parser.
  * @throws StarlingError with `code`
  */
-async function readSmallFile(file: string, code: ErrorCode): Promise<Uint8Array> {
+async function readSmallFile(file: string, code: ErrorCode): Promise<{ content: Uint8Array; mode: number }> {
   try {
     // Without O_NONBLOCK the open of a named pipe would wait for a writer.
     await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
@@ -39,7 +40,7 @@ async function readSmallFile(file: string, code: ErrorCode): Promise<Uint8Array>
       if (bytesRead === 0) break
       length += bytesRead
     }
-    return buffer.subarray(0, length)
+    return { content: buffer.subarray(0, length), mode: stat.mode & 0o777 }
   } catch (error) {
     if (error instanceof StarlingError) throw error
     const system = systemErrorCode(error) ?? ''
@@ -50,14 +51,22 @@ async function readSmallFile(file: string, code: ErrorCode): Promise<Uint8Array>
 
 /**
  * The configuration of a node from its file.
+ * @param role what it is read for; undefined: to look at it
  * @throws StarlingError, StarlingErrors CONFIG_INVALID
  */
-export async function readConfig(file: string): Promise<NodeConfig> {
+export async function readConfig(file: string, role?: NodeRole): Promise<NodeConfig> {
   if (file.includes('\0') || file === '') {
     throw new StarlingError('CONFIG_INVALID', 'the path of the file is empty or holds a NUL character')
   }
-  const content = await readSmallFile(file, 'CONFIG_INVALID')
-  return parseConfig(content, file, { hostname: hostname(), folder: dirname(resolve(file)) })
+  const { content, mode } = await readSmallFile(file, 'CONFIG_INVALID')
+  const config = parseConfig(content, file, { hostname: hostname(), folder: dirname(resolve(file)), role })
+  if (config.join?.token !== undefined && (mode & 0o077) !== 0) {
+    throw new StarlingError('CONFIG_INVALID', 'the file holds a token and can be used by others', {
+      hint: `run: chmod 600 ${file}, or name a tokenFile in its place`,
+      position: { file },
+    })
+  }
+  return config
 }
 
 /**
@@ -66,7 +75,7 @@ export async function readConfig(file: string): Promise<NodeConfig> {
  */
 export async function readRegistries(file: string): Promise<RegistriesPlan> {
   try {
-    return parseRegistries(await readSmallFile(file, 'REGISTRIES_INVALID'), file)
+    return parseRegistries((await readSmallFile(file, 'REGISTRIES_INVALID')).content, file)
   } catch (error) {
     const absent = error instanceof StarlingError && systemErrorCode(error.cause) === 'ENOENT'
     if (absent) return emptyRegistries(file)

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import type { RegistriesPlan } from '../../config/registries-file.ts'
 import { tagRules } from '../../config/tag-policy.ts'
+import { noMirrors } from '../../core/cluster.ts'
 import type { NodeConfig } from '../../core/config.ts'
 import type { CredentialSet } from '../../core/credentials.ts'
 import { describeError, StarlingError } from '../../core/errors.ts'
@@ -16,6 +17,10 @@ export interface LiveFilesOptions {
   /** Where `config` is from; undefined: it does not change. */
   readonly configFile?: string | undefined
   /** Reads and checks the trust files of a configuration; undefined: they do not change. */
+  /** How the configuration is read anew; default: to look at it. */
+  readonly readConfig?: ((file: string) => Promise<NodeConfig>) | undefined
+  /** False while the servers of the cluster have mirroring off: then nothing is mirrored, whatever the files say. */
+  readonly sharingAllowed?: Subscribable<boolean> | undefined
   readonly loadCredentials?: ((config: NodeConfig) => Promise<CredentialSet>) | undefined
   readonly credentials?: (Subscribable<CredentialSet> & { replace(set: CredentialSet): void }) | undefined
   readonly log: Logger
@@ -43,7 +48,7 @@ interface Loaded {
 }
 
 /** What a running node is bound to. */
-const fixedKeys = ['node', 'dataDir', 'ops', 'log', 'shutdownGraceMs'] as const
+const fixedKeys = ['node', 'dataDir', 'ops', 'log', 'shutdownGraceMs', 'join'] as const
 
 /**
  * Follows the files: a change is read and checked as a whole, and applied only where all of it is good. A registries.yaml
@@ -61,6 +66,12 @@ export function createLiveFiles(options: LiveFilesOptions): LiveFiles {
   let timer: NodeJS.Timeout | undefined
   let turn: Promise<void> = Promise.resolve()
   let polling = false
+  let unsubscribe: (() => void) | undefined
+
+  const readAnew = options.readConfig ?? ((file: string) => readConfig(file))
+  const isAllowed = () => options.sharingAllowed?.current() ?? true
+  const asAllowed = (plan: RegistriesPlan): RegistriesPlan =>
+    isAllowed() ? plan : { ...plan, mirrors: noMirrors }
 
   /** Changes whenever the content of a file may have changed. */
   async function fingerprint(config: NodeConfig): Promise<string> {
@@ -74,12 +85,12 @@ export function createLiveFiles(options: LiveFilesOptions): LiveFiles {
         return describeError(error)
       }
     })
-    return (await Promise.all(states)).join('\n')
+    return [...(await Promise.all(states)), `allowed ${isAllowed()}`].join('\n')
   }
 
   async function read(): Promise<Loaded> {
-    const config = configFile === undefined ? options.config : await readConfig(configFile)
-    const registries = await readRegistries(config.registries)
+    const config = configFile === undefined ? options.config : await readAnew(configFile)
+    const registries = asAllowed(await readRegistries(config.registries))
     const set = await options.loadCredentials?.({ ...config, node: options.config.node })
     if (set !== undefined && set.peerId !== credentials?.current().peerId) {
       throw new StarlingError(
@@ -143,11 +154,12 @@ export function createLiveFiles(options: LiveFilesOptions): LiveFiles {
 
   return {
     async start() {
-      const registries = await readRegistries(options.config.registries)
+      const registries = asAllowed(await readRegistries(options.config.registries))
       for (const warning of registries.warnings) log.warn({ file: registries.file }, warning.format())
       loaded = { config: options.config, registries, credentials: credentials?.current() }
       settings = { mirrors: registries.mirrors, tagRules: tagRules(options.config, registries) }
       seen = await fingerprint(options.config)
+      unsubscribe = options.sharingAllowed?.subscribe(() => void reload())
       timer = setInterval(() => {
         if (polling) return
         polling = true
@@ -158,6 +170,7 @@ export function createLiveFiles(options: LiveFilesOptions): LiveFiles {
     },
     async stop() {
       clearInterval(timer)
+      unsubscribe?.()
       await turn
     },
     current: () => settings,

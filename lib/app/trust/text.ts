@@ -9,12 +9,17 @@ export const maxTrustFileSizeBytes = 2 ** 20
  * Reads a certificate, key or PSK file: a plain file of at most 1 MiB of UTF-8 text. The checks are made on the file that
  * is open, and a pipe or device is never waited for.
  * @param what the file in a few words, for messages: `the serving key`
+ * @param maxSizeBytes instead of 1 MiB
  * @param secret the file is refused where its group or others may do anything with it
  * @throws StarlingError TRUST_FILE_INVALID, TRUST_FILE_UNSAFE
  */
 export async function readTrustText(
   file: string,
-  { what, secret }: { what: string; secret: boolean },
+  {
+    what,
+    secret,
+    maxSizeBytes = maxTrustFileSizeBytes,
+  }: { what: string; secret: boolean; maxSizeBytes?: number },
 ): Promise<TrustText> {
   const invalid = (message: string, hint: string, cause?: unknown): StarlingError =>
     new StarlingError('TRUST_FILE_INVALID', message, { hint, position: { file }, cause })
@@ -32,10 +37,10 @@ export async function readTrustText(
         { hint: `run: chmod 600 ${file}`, position: { file } },
       )
     }
-    const bytes = Buffer.alloc(Math.min(stats.size, maxTrustFileSizeBytes) + 1)
+    const bytes = Buffer.alloc(Math.min(stats.size, maxSizeBytes) + 1)
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0)
-    if (bytesRead > maxTrustFileSizeBytes || stats.size > maxTrustFileSizeBytes) {
-      throw invalid(`${what} is larger than 1 MiB`, 'name the right file')
+    if (bytesRead > maxSizeBytes || stats.size > maxSizeBytes) {
+      throw invalid(`${what} is larger than ${maxSizeBytes / 2 ** 20} MiB`, 'name the right file')
     }
     if (bytesRead === 0) throw invalid(`${what} is empty`, 'write it anew')
     return { file, text: decode(bytes.subarray(0, bytesRead)) ?? binary() }

@@ -1,0 +1,102 @@
+import type { JoinConfig } from '../../core/config.ts'
+import { StarlingError } from '../../core/errors.ts'
+import type { Logger, Rng } from '../../core/ports.ts'
+import type { JoinAnswer, WatchAnswer } from '../../supervisor/api.ts'
+import { type CallOptions, createSupervisorClient, type SupervisorClient } from '../../supervisor/client.ts'
+import { tokenSecret } from '../../trust/join-token.ts'
+import type { ClusterLink, LinkCredentials } from './cluster-link.ts'
+import { anchorsFor } from './pinning.ts'
+import { readJoinToken } from './token-file.ts'
+
+const watchTimeoutMs = 40_000
+
+/** The servers over the network: the one that answered last is asked first, then the others in random order. */
+export function createRemoteLink(options: {
+  readonly join: JoinConfig
+  readonly rng: Rng
+  readonly log: Logger
+}): ClusterLink {
+  const { join, rng, log } = options
+  let known: readonly string[] = []
+  let follows: string | undefined
+  let credentials: LinkCredentials | undefined
+  let client: { readonly url: string; readonly of: SupervisorClient } | undefined
+
+  function targets(): readonly string[] {
+    const others = [...new Set([...known, join.server])].filter((url) => url !== follows)
+    const shuffled = others.map((url) => ({ url, at: rng.next() })).sort((a, b) => a.at - b.at)
+    return [...(follows === undefined ? [] : [follows]), ...shuffled.map(({ url }) => url)]
+  }
+
+  function forget(): void {
+    client?.of.close()
+    client = undefined
+  }
+
+  function clientOf(url: string): SupervisorClient {
+    if (credentials === undefined) throw new StarlingError('INTERNAL', 'the node has not joined yet')
+    if (client?.url !== url) {
+      forget()
+      const { serverCaPem, client: shown } = credentials
+      client = { url, of: createSupervisorClient({ url, anchors: [serverCaPem], client: shown }) }
+    }
+    return client.of
+  }
+
+  /** Asks one server after the other until one answers; what all of them refuse is the error of the last. */
+  async function ask<T>(signal: AbortSignal, act: (url: string) => Promise<T>): Promise<T> {
+    let last: unknown
+    for (const url of targets()) {
+      try {
+        const answer = await act(url)
+        follows = url
+        return answer
+      } catch (error) {
+        if (follows === url) follows = undefined
+        forget()
+        last = error
+        if (signal.aborted) break
+      }
+    }
+    throw last
+  }
+
+  const call = <T>(method: 'GET' | 'POST', path: string, given: CallOptions & { signal: AbortSignal }) =>
+    ask(given.signal, (url) => clientOf(url).call<T>(method, path, given))
+
+  return {
+    join: (request, signal) =>
+      ask(signal, async (url) => {
+        const token = await readJoinToken(join)
+        if (token === undefined) {
+          throw new StarlingError('TOKEN_INVALID', 'a node that joins needs a token', {
+            hint: 'set tokenFile to a file with a token of: starling token create',
+          })
+        }
+        const anchors = await anchorsFor(url, token, { log, signal })
+        const stranger = createSupervisorClient({ url, anchors })
+        try {
+          const body = { ...request, token: tokenSecret(token) }
+          return await stranger.call<JoinAnswer>('POST', '/v1/join', { body, signal })
+        } finally {
+          stranger.close()
+        }
+      }),
+    renew: (request, signal) => call<JoinAnswer>('POST', '/v1/renew', { body: request, signal }),
+    watch: ({ seen, applied }, signal) => {
+      const query = new URLSearchParams()
+      if (seen !== undefined) query.set('seen', seen)
+      if (applied !== undefined) query.set('applied', applied)
+      return call<WatchAnswer>('GET', `/v1/watch?${query}`, { signal, timeoutMs: watchTimeoutMs })
+    },
+    follows: () => follows,
+    learn(urls) {
+      known = urls
+    },
+    use(next) {
+      credentials = next
+      forget()
+    },
+    close: forget,
+  }
+}
