@@ -51,7 +51,7 @@ export class PlanSources {
     if (free !== undefined) return free
     const quick = find(({ slow }) => !slow)
     if (quick !== undefined) return urgent ? quick : undefined
-    return urgent ? undefined : find(({ running }) => running === 0)
+    return find(({ running }) => running === 0)
   }
 
   /** Could any source give the byte at `offset`, now or later? */

@@ -89,6 +89,19 @@ test('a late range is asked for elsewhere too, what comes twice counts once, and
   assert.ok(ended.some((effect) => effect.type === 'cancel' && effect.fetch === fetch && effect.overtaken))
 })
 
+test('where all were slow once, the next range that is late is asked for at one that has nothing to do', () => {
+  const { machine } = plan(['complete', 'complete'], wholeBody, 0)
+  const fetch = firstFetch(machine.step({ type: 'start' }))
+  machine.step({ type: 'opened', fetch, sizeBytes: 30, start: 0, end: 7 })
+  const second = firstFetch(machine.step({ type: 'late', fetch }))
+  machine.step({ type: 'opened', fetch: second, sizeBytes: 30, start: 0, end: 7 })
+  machine.receive(second, 8)
+  machine.step({ type: 'ended', fetch: second })
+  const [next] = machine.step({ type: 'passed' })
+  assert.ok(next?.type === 'request' && next.source === 1)
+  assert.deepEqual(requests(machine.step({ type: 'late', fetch: next.fetch })), [[0, span(8, 11)]])
+})
+
 test('a busy candidate is asked again when its time has come, and nobody is blamed', () => {
   const { machine } = plan(['complete'])
   const fetch = firstFetch(machine.step({ type: 'start' }))
