@@ -102,6 +102,10 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
     'Requests that were not logged because there were too many',
   ),
   starling_transfers_total: counter('Attempts to get bytes from a peer', 'outcome'),
+  starling_hedges_total: counter(
+    'Late ranges that were asked for twice, or not, for too many are',
+    'outcome',
+  ),
   starling_transfer_bytes_total: counter('Bytes received from peers'),
   starling_integrity_served_total: counter('Answers from local content, by how they were checked', 'check'),
   starling_integrity_received_total: counter('Transfers from peers, by how they were checked', 'check'),

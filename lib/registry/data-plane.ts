@@ -3,6 +3,7 @@ import type { RegistryControl } from '../core/lookup.ts'
 import type { Endpoint } from '../core/peer.ts'
 import type { Clock, Logger, Metrics } from '../core/ports.ts'
 import { FlowLimit, type FlowState } from '../selection/flow-limit.ts'
+import { HedgeBudget } from '../selection/hedge-budget.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { Disputes } from './chunk-maps/dispute.ts'
 import { LocalIntegrity } from './chunk-maps/local-integrity.ts'
@@ -67,6 +68,7 @@ export class DataPlane {
       cache: new VerifiedCache(),
       pool: new BufferPool(blockSizeBytes, maxIdleBuffers),
       budget: new TransferBudget(limits.transferMemoryBytes),
+      hedges: new HedgeBudget((outcome) => metrics.count('starling_hedges_total', { outcome })),
       uploads: new FlowLimit(limits.transfer.upload, options.flows?.uploads),
       downloads: new FlowLimit(limits.transfer.download, options.flows?.downloads),
       limits,

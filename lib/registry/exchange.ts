@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import type { Digest } from '../core/digest.ts'
 import type { LookupAnswer, LookupTarget, PeerShare, RegistryControl, RequestSource } from '../core/lookup.ts'
 import type { FlowLimit } from '../selection/flow-limit.ts'
+import type { HedgeBudget } from '../selection/hedge-budget.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { LocalIntegrity } from './chunk-maps/local-integrity.ts'
 import type { ClientResponse } from './client-response.ts'
@@ -28,6 +29,7 @@ export interface RegistryServices {
   readonly pool: BufferPool
   /** Memory for ranges whose turn has not come. */
   readonly budget: TransferBudget
+  readonly hedges: HedgeBudget
   /** What peers get from this node. */
   readonly uploads: FlowLimit
   /** What this node gets from peers. */

@@ -1,6 +1,7 @@
 import type { Digest } from '../core/digest.ts'
 import type { Candidate, RegistryControl } from '../core/lookup.ts'
 import type { FlowLimit } from '../selection/flow-limit.ts'
+import type { HedgeBudget } from '../selection/hedge-budget.ts'
 import type { StripeSettings } from '../selection/stripe-layout.ts'
 import type { WantedBytes } from '../selection/wanted-bytes.ts'
 import type { PeerClient } from './peer-client.ts'
@@ -40,6 +41,8 @@ export interface TransferDeps {
   readonly limits: { readonly stallTimeoutMs: number; readonly openBudgetMs: number }
   /** Memory for ranges ahead, shared by all transfers. */
   readonly budget?: TransferBudget
+  /** Bounds of ranges that are asked for twice, shared by all transfers; absent: none. */
+  readonly hedges?: HedgeBudget
   /** Bounds of what comes from peers; absent: none. */
   readonly downloads?: FlowLimit
   readonly startCheck?: StartCheck

@@ -62,6 +62,7 @@ class Transfer {
       stripes: job.unranged === true ? undefined : (job.stripes ?? defaultStripes),
       begunSizeBytes: job.begunSizeBytes,
       budget: deps.budget ?? new TransferBudget(0),
+      hedges: deps.hedges,
     })
     const tickMs = Math.max(minTickMs, Math.min(maxTickMs, deps.limits.stallTimeoutMs / 8))
     // After the sockets were read: what came while the thread was busy is not held against a holder.

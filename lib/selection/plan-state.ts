@@ -38,7 +38,7 @@ export class PlanState {
   }
 
   newSpan(start: number, end: number, ahead: boolean): Span {
-    return { id: this.nextId(), start, end, reached: start, fetches: [], ahead, hedges: 0 }
+    return { id: this.nextId(), start, end, reached: start, fetches: [], ahead, hedges: 0, hedging: false }
   }
 
   /** What is known of the body came from a candidate that gave nothing, or may have lied: it is not believed. */
@@ -65,7 +65,13 @@ export class PlanState {
 
   remove(fetch: Fetch): void {
     this.fetches.delete(fetch.id)
-    fetch.span.fetches = fetch.span.fetches.filter((other) => other !== fetch)
+    const { span } = fetch
+    span.fetches = span.fetches.filter((other) => other !== fetch)
+    this.options.hedges?.count(-1)
+    if (span.hedging && span.fetches.length < 2) {
+      span.hedging = false
+      this.options.hedges?.give()
+    }
     this.sources.get(fetch.source).running--
   }
 

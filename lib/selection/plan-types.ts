@@ -1,4 +1,5 @@
 import type { Candidate } from '../core/lookup.ts'
+import type { HedgeBudget } from './hedge-budget.ts'
 import type { StripeSettings } from './stripe-layout.ts'
 import type { BodySpan, WantedBytes } from './wanted-bytes.ts'
 
@@ -10,6 +11,8 @@ export interface PlanOptions {
   readonly begunSizeBytes?: number | undefined
   /** Memory for ranges that are fetched before it is their turn; what was reserved is released. */
   readonly budget: { reserve(bytes: number): boolean; release(bytes: number): void }
+  /** Shared by all transfers; absent: no bound but that of each range. */
+  readonly hedges?: HedgeBudget | undefined
 }
 
 /** `fetch` names a request of an earlier effect. Events of requests that are over change nothing. */
@@ -75,6 +78,8 @@ export interface Span {
   /** Memory was reserved for it. */
   ahead: boolean
   hedges: number
+  /** It is asked for twice, and the budget of hedges knows. */
+  hedging: boolean
 }
 
 /** A request for the bytes of a range from `at` to `end`. */

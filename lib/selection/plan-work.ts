@@ -37,8 +37,9 @@ export function hedge(state: PlanState, { span, source }: Fetch, effects: PlanEf
   if (span.fetches.length > 1 || span.hedges >= maxHedges) return
   const urgent = span === state.spans[0]
   const other = state.sources.pick(state.offsetOf(span), { except: [source], urgent })
-  if (other === undefined) return
+  if (other === undefined || state.options.hedges?.take() === false) return
   span.hedges++
+  span.hedging = true
   state.sources.get(source).slow = true
   request(state, span, other, effects)
 }
@@ -55,6 +56,7 @@ function request(state: PlanState, span: Span, source: number, effects: PlanEffe
   const fetch: Fetch = { id: state.nextId(), source, span, at, end, opened: false }
   state.fetches.set(fetch.id, fetch)
   span.fetches.push(fetch)
+  state.options.hedges?.count(1)
   state.sources.get(source).running++
   effects.push({ type: 'request', fetch: fetch.id, source, wanted })
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { HedgeBudget } from '../../lib/selection/hedge-budget.ts'
 import type { PlanEffect, PlanEvent } from '../../lib/selection/plan-types.ts'
 import type { StripeSettings } from '../../lib/selection/stripe-layout.ts'
 import { TransferPlan } from '../../lib/selection/transfer-plan.ts'
@@ -81,7 +82,8 @@ const maxSteps = 20_000
 export function play(game: Game, stripes: StripeSettings) {
   const { size, fates, wanted, commits } = game
   const budget = new Counted(game.room)
-  const machine = new TransferPlan(fates, { wanted, stripes, budget })
+  const hedges = new HedgeBudget()
+  const machine = new TransferPlan(fates, { wanted, stripes, budget, hedges })
   const running = new Map<number, Answer>()
   const asked = fates.map(() => 0)
   const buffers = new Map<number, number[]>()
@@ -223,5 +225,6 @@ export function play(game: Game, stripes: StripeSettings) {
     peakBytes: budget.peak,
     leftBytes: budget.used,
     running: running.size,
+    counted: hedges.running + hedges.hedges,
   }
 }
