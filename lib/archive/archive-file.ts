@@ -4,7 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { systemErrorCode } from '../core/errors.ts'
 import { invalidArchive } from './archive-error.ts'
 
-const pieceBytes = 2 ** 20
+const pieceBytes = 2 ** 16
 
 /** A file that is read once from its begin to its end, hashed on the way. */
 export class ArchiveFile implements AsyncDisposable {

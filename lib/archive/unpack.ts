@@ -80,9 +80,9 @@ function decoderOf(compression: Compression, file: ArchiveFile): AsyncIterable<U
     case 'none':
       return file.pieces()
     case 'gzip':
-      return through(file.pieces(), createGunzip({ chunkSize: 2 ** 18 }))
+      return through(file.pieces(), createGunzip({ chunkSize: 2 ** 16 }))
     case 'zstd':
-      return through(file.pieces(), createZstdDecompress({ chunkSize: 2 ** 18 }))
+      return through(file.pieces(), createZstdDecompress({ chunkSize: 2 ** 16 }))
     case 'bzip2':
       return unpackBzip2(() => file.nextSync())
     case 'lz4':

@@ -6,13 +6,13 @@ import type { StoredBlob } from '../core/image-writer.ts'
 import { type ContainerdClient, isAlreadyThere, toUnavailable } from './client.ts'
 import type { WriteMessage } from './protocol.ts'
 
-const stepBytes = 2 ** 20
+const stepBytes = 2 ** 17
 const stepTimeoutMs = 60_000
 
 type WriteStream = ClientDuplexStream<WriteMessage, { offset: number; digest: string }>
 
 /**
- * Writes a blob of a digest that is not known yet, a MiB at a time; the next one leaves when containerd has the last.
+ * Writes a blob of a digest that is not known yet, 128 KiB at a time; the next one leaves when containerd has the last.
  * @throws StarlingError STORE_UNAVAILABLE, DISK_FULL, and what `source` throws
  */
 export async function writeBlob(
@@ -32,7 +32,8 @@ export async function writeBlob(
       await step(stream, answers, { action: 1, ref, offset, data })
       offset += data.length
     }
-    let buffer = new Uint8Array(stepBytes)
+    // Free again with each answer: what was sent is a copy.
+    const buffer = new Uint8Array(stepBytes)
     let filled = 0
     for await (const piece of source) {
       for (let at = 0; at < piece.length; ) {
@@ -42,7 +43,6 @@ export async function writeBlob(
         at += part.length
         if (filled < stepBytes) continue
         await send(buffer)
-        buffer = new Uint8Array(stepBytes)
         filled = 0
       }
     }
