@@ -144,6 +144,7 @@ export async function startNode(
           rng,
           log,
           metrics,
+          trustChanged: () => settings.reload(),
           requested: (report) => {
             requests.add(report)
             familiar?.requested(report)

@@ -4,11 +4,10 @@ import { normaliseTransfer } from '../config/transfer-section.ts'
 import type { CatalogService, OriginState } from '../core/cluster.ts'
 import type { NodeConfig } from '../core/config.ts'
 import type { ContentStore, StoreChange } from '../core/content-store.ts'
-import type { CredentialSet, Credentials } from '../core/credentials.ts'
+import type { Credentials } from '../core/credentials.ts'
 import { describeError } from '../core/errors.ts'
 import type { RequestReport } from '../core/lookup.ts'
 import { type Endpoint, formatEndpoint, isReachable, type MemberState } from '../core/peer.ts'
-import type { PeerId } from '../core/peer-id.ts'
 import type { Clock, Logger, Metrics, Rng, Service } from '../core/ports.ts'
 import { OfferFilter } from '../core/reference.ts'
 import type { Settings } from '../core/settings.ts'
@@ -19,12 +18,15 @@ import { CandidateOrder } from '../selection/candidate-order.ts'
 import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
 import { advertisedEndpoints, resolveBootstrap } from './addresses.ts'
 import { createCatalogService } from './catalog/service.ts'
+import { createStore } from './create-store.ts'
 import { createIntegrityService, type IntegrityService, mapsPathOf } from './integrity/service.ts'
 import type { RunningMembership } from './membership/options.ts'
 import { createMembershipService } from './membership/service.ts'
 import { createRegistryControl } from './registry/control.ts'
 import { createRegistryHost, type RegistryHost } from './registry/host.ts'
 import { AttestationStore } from './trust/attestation-store.ts'
+import { createExpulsion } from './trust/expulsion.ts'
+import { createRevocationSpread } from './trust/revocation-spread.ts'
 import { version } from './version.ts'
 
 /** What the catalog keeps of a member that is dead or left; a flap within it costs no transfer. */
@@ -44,6 +46,8 @@ export interface SharingOptions {
   readonly rng: Rng
   readonly log: Logger
   readonly metrics: Metrics
+  /** A trust file was written: it is to be read now. */
+  readonly trustChanged: () => Promise<void>
   /** Hears of each request to the registry API. */
   readonly requested?: ((report: RequestReport) => void) | undefined
 }
@@ -66,18 +70,6 @@ export interface Sharing extends Service {
   tune(config: NodeConfig): void
   /** Has the store told what it holds? */
   hasInventory(): boolean
-}
-
-/** Only the adapter that is used is loaded: gRPC alone takes 19 MiB. */
-async function createStore(options: SharingOptions): Promise<ContentStore> {
-  const { config, clock, metrics } = options
-  const log = options.log.child({ part: 'store' })
-  if (config.store.type === 'containerd') {
-    const { createContainerdStore } = await import('../containerd/store.ts')
-    return createContainerdStore({ ...config.store, log, clock, metrics })
-  }
-  const { createOciLayoutStore } = await import('../oci-layout/store.ts')
-  return createOciLayoutStore({ path: config.store.path, log, clock, metrics })
 }
 
 function tuningOf({ registry, transfer }: NodeConfig): RegistryTuning {
@@ -215,20 +207,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
         .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
     }
   })
-  const expelled = new Set<PeerId>()
-  /** Nothing of a revoked node counts from now on: no candidate, no connection, no holdings. */
-  function expelRevoked({ revocations = [] }: CredentialSet): void {
-    for (const { name, peerId } of revocations) {
-      if (expelled.has(peerId) || peerId === set.peerId) continue
-      expelled.add(peerId)
-      log.warn({ name, peerId }, 'a node was revoked: it is refused from now on')
-      membership.expel(peerId)
-      catalog.setOriginState(peerId, 'forgotten')
-      host
-        .disconnect(peerId)
-        .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
-    }
-  }
+  const expelRevoked = createExpulsion({ self: set.peerId, membership, catalog, host, log })
   const unsubscribers = [
     settings.subscribe(({ mirrors }) => {
       catalog.setMirrors(mirrors)
@@ -279,9 +258,19 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     start: () => registry.start(),
     stop: async () => void (await Promise.all([registry.stop(), retiring])),
   }
+  const revocations = createRevocationSpread({
+    credentials,
+    rpc: host,
+    connector: host,
+    file: config.trust.revocations,
+    changed: options.trustChanged,
+    log: log.child({ part: 'revocations' }),
+    metrics,
+  })
   const services: readonly Service[] = [
     attestations,
     registryService,
+    revocations,
     host,
     udp,
     membership,

@@ -23,6 +23,8 @@ export interface Revocation {
   readonly peerId: PeerId
   /** Milliseconds since 1970. */
   readonly revokedMs: number
+  /** Of the server CA (trust/revocation-list); absent where whoever says so is trusted. */
+  readonly signature?: string
 }
 
 /** Everything secret or signed that a node works with, checked when it was loaded. */

@@ -22,6 +22,7 @@ export const rpcProtocols = {
   membership: '/starling/membership/1',
   probe: '/starling/probe/1',
   catalog: '/starling/catalog/1',
+  revocations: '/starling/revocations/1',
 } as const
 
 export type RpcProtocol = (typeof rpcProtocols)[keyof typeof rpcProtocols]

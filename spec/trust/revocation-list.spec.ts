@@ -3,9 +3,11 @@ import { before, describe, it } from 'node:test'
 import type { Revocation } from '../../lib/core/credentials.ts'
 import {
   backdateMs,
+  formatRevocations,
   isRevokedClient,
+  mergeRevocations,
   readRevocations,
-  signRevocations,
+  signRevocation,
 } from '../../lib/trust/revocation-list.ts'
 import { makeTestAuthority, makeTestCredentials, type TestAuthority } from '../support/test-trust.ts'
 
@@ -22,38 +24,49 @@ before(async () => {
 })
 
 const read = (text: string, pem = authority.serverCa.certPem) => readRevocations(text, pem, 'list.json')
+const write = (entries: readonly Revocation[], ca = authority.serverCa) =>
+  formatRevocations(entries.map((entry) => signRevocation(entry, ca)))
+const unsigned = (entries: readonly Revocation[]) =>
+  entries.map(({ name, peerId, revokedMs }) => ({ name, peerId, revokedMs }))
 
 describe('the list of revoked nodes', () => {
   it('is read back, whatever the order in which it was made', () => {
     const sorted = [...list].sort((a, b) => (a.peerId < b.peerId ? -1 : 1))
     for (const entries of [list, [...list].reverse()]) {
-      assert.deepEqual(read(signRevocations(entries, authority.serverCa)), sorted)
+      assert.deepEqual(unsigned(read(write(entries))), sorted)
     }
-    assert.deepEqual(read(signRevocations([], authority.serverCa)), [])
+    assert.deepEqual(read(write([])), [])
   })
 
-  it('counts where any root of the cluster has signed it, as in a rotation of the CA', async () => {
+  it('counts where any root of the cluster has signed an entry, as in a rotation of the CA', async () => {
     const next = await makeTestAuthority()
-    const text = signRevocations(list, next.serverCa)
-    assert.throws(() => read(text), { code: 'TRUST_FILE_INVALID', message: /not signed by the server CA/ })
+    const text = write(list, next.serverCa)
+    assert.throws(() => read(text), { code: 'TRUST_FILE_INVALID', message: /server CA has not signed/ })
     assert.equal(read(text, `${authority.serverCa.certPem}${next.serverCa.certPem}`).length, 2)
   })
 
   it('is refused with one line where it was changed, is cut short or is something else', () => {
-    const text = signRevocations(list, authority.serverCa)
+    const text = write(list)
     for (const wrong of [
       text.replace('node-7', 'node-8'),
+      text.replace('1700000000000', '1700000000001'),
       text.slice(0, -20),
       '',
       'null',
       '[]',
       '{"format":2}',
-      JSON.stringify({ format: 1, list: '[]', signature: 'AAAA' }),
-      signRevocations([{ ...list[0]!, peerId: 'nobody' as never }], authority.serverCa),
-      signRevocations([{ ...list[0]!, revokedMs: 0.5 }], authority.serverCa),
+      '{"format":1}',
+      write([{ ...list[0]!, peerId: 'nobody' as never }]),
+      write([{ ...list[0]!, revokedMs: 0.5 }]),
+      write([{ ...list[0]!, name: 'x'.repeat(300) }]),
     ]) {
       assert.throws(() => read(wrong), { code: 'TRUST_FILE_INVALID' }, wrong.slice(0, 60))
     }
+  })
+
+  it('is merged with another one: nobody comes off it', () => {
+    const [first, second] = list as [Revocation, Revocation]
+    assert.deepEqual(mergeRevocations([first], [second, first]), [first, second])
   })
 
   it('revokes the certificates that a name had until then, and not those of a machine that took it later', () => {
