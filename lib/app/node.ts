@@ -2,6 +2,7 @@ import type { MirrorSet } from '../core/cluster.ts'
 import type { NodeConfig } from '../core/config.ts'
 import { describeError } from '../core/errors.ts'
 import type { NodeView } from '../core/ops-view.ts'
+import { isReachable } from '../core/peer.ts'
 import type { Logger } from '../core/ports.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
@@ -71,10 +72,19 @@ export async function startNode(
       log,
       familiar: config.metrics?.spegelNames === false ? undefined : () => clock.wallMs(),
     })
+    let sharing: Sharing | undefined
     const isJoined = role === 'server' || config.join !== undefined
     const common = { config, log, metrics }
     const cluster = isJoined
-      ? await openNodeCluster({ ...common, role, clock, rng, metricsText: () => view.metrics(), signal })
+      ? await openNodeCluster({
+          ...common,
+          role,
+          clock,
+          rng,
+          metricsText: () => view.metrics(),
+          presence: () => presenceIn(sharing),
+          signal,
+        })
       : undefined
     if (cluster !== undefined) closers.push(() => cluster.stop())
     const credentials = createCredentials(await read(config))
@@ -92,7 +102,6 @@ export async function startNode(
     const hosts = createHostsKeeper({ config: live, registries: () => settings.registries(), log, metrics })
 
     const requests = new RecentRequests()
-    let sharing: Sharing | undefined
     let sharingProblem: string | undefined = isEmpty(settings.current().mirrors)
       ? undefined
       : 'sharing is starting'
@@ -272,4 +281,16 @@ export async function startNode(
 
 function viewSources(sharing: Sharing) {
   return { membership: sharing.membership, catalog: sharing.catalog, connector: sharing.host }
+}
+
+/** Who is there by the word of membership, for servers. */
+function presenceIn(sharing: Sharing | undefined) {
+  if (sharing === undefined) return undefined
+  const reachable = new Set<string>()
+  const gone = new Set<string>()
+  for (const { record, state } of sharing.membership.members()) {
+    if (isReachable(state) || state === 'stalled') reachable.add(record.name)
+    else gone.add(record.name)
+  }
+  return { reachable, gone }
 }

@@ -3,6 +3,7 @@ import type { NodeRow } from '../app/supervisor/token-admin.ts'
 import { type CliContext, examples } from './context.ts'
 import { addNodeOptions, findNode, type NodeOptions } from './find-node.ts'
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts'
+import { followRotation } from './rotation.ts'
 
 /** `starling node list|forget` */
 export function addNodeCommands(program: Command, context: CliContext): void {
@@ -24,6 +25,26 @@ export function addNodeCommands(program: Command, context: CliContext): void {
           all.map((row) => [row.name, row.role, row.peerId, row.p2p.join(' '), row.heardAt ?? '-']),
         ),
       )
+    })
+
+  addNodeOptions(node.command('revoke'))
+    .description('Refuse a node for good: its certificates and its identity, on every node, within moments')
+    .argument('<name>', 'as starling node list shows it')
+    .option('--reason <text>', 'for the audit log', '')
+    .option('--rotate-psk', 'exchange the pre-shared key at once: the revoked node knows it')
+    .addHelpText(
+      'after',
+      examples(
+        ['starling node revoke node-7 --rotate-psk', 'node-7 was stolen'],
+        ['starling node revoke node-7 --reason "disk sold"', 'its key is exchanged later'],
+      ),
+    )
+    .action(async (name: string, options: NodeOptions & { reason: string; rotatePsk?: boolean }) => {
+      const server = await findNode(options)
+      await server.admin('node-revoke', { name, reason: options.reason })
+      context.write(`${name}: refused from now on\n`)
+      if (options.rotatePsk === true) await followRotation(server, context, 'rotate-psk')
+      else context.note(`${name} knows the pre-shared key; exchange it with: starling trust rotate-psk`)
     })
 
   addNodeOptions(node.command('forget'))

@@ -3,6 +3,7 @@ import type { InitTrustResult } from '../app/trust/init.ts'
 import { StarlingError } from '../core/errors.ts'
 import { type CliContext, examples } from './context.ts'
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts'
+import { addRotationCommands } from './rotation.ts'
 
 interface Options {
   readonly dir: string
@@ -31,6 +32,8 @@ export function addTrustCommands(program: Command, context: CliContext): void {
         'all files of a cluster of one node',
       ]),
     )
+
+  addRotationCommands(trust, context)
 
   trust
     .command('init')

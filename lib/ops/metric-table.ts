@@ -33,6 +33,7 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
 
   starling_attested_peers: gauge('Peers that have proved that they belong to the cluster'),
   starling_attestation_refused_total: counter('Attestations passed on by peers and refused', 'reason'),
+  starling_rotation_running: gauge('Whether keys are being exchanged, 1 or 0; on servers'),
   starling_revocation_lists_total: counter('Lists of revoked nodes that neighbours passed on', 'outcome'),
   starling_datagrams_sent_total: counter('Datagrams sent'),
   starling_datagrams_received_total: counter('Datagrams received and accepted'),

@@ -15,6 +15,7 @@ const statusOfCode: Readonly<Record<string, number>> = {
   REFERENCE_INVALID: 400,
   USAGE: 400,
   NOT_FOUND: 404,
+  ROTATION_REFUSED: 409,
 }
 
 export interface RoutesOptions {

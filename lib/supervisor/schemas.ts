@@ -42,10 +42,16 @@ const view = object({
   keyring: list(text(1024, 'Pre-shared key, hex'), 16, 'The one to send with first'),
   servers: list(object({ name, urls }), 64, 'All servers'),
   revocations: list(
-    object({ name, peerId: text(100, 'PeerId'), revokedMs: { type: 'integer' } }),
+    object({
+      name,
+      peerId: text(100, 'PeerId'),
+      revokedMs: { type: 'integer' },
+      signature: text(1024, 'Of the server CA, base64'),
+    }),
     10_000,
     'Nodes that are refused for good',
   ),
+  signers: object({ server: text(64, 'Of the serving CA'), client: text(64, 'Of the client CA') }),
 })
 const change = {
   revision: text(64, 'Names the view'),

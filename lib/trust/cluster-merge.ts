@@ -17,7 +17,7 @@ import { stableJson } from './stable-json.ts'
  * - tokens: an entry never changes but by its deletion, which wins;
  * - nodes: the greater generation wins, then a name set free, then the earlier binding (who came first keeps the
  *   name); where a node is reached comes from the later report of the winner;
- * - revocations: all of them, the earlier of two.
+ * - revocations: all of them; of two for one node the later stamp counts: it was signed anew.
  */
 export function mergeStates(a: ClusterState, b: ClusterState): ClusterState {
   return {
@@ -57,8 +57,7 @@ function mergeNodes(a: NodeEntry, b: NodeEntry): NodeEntry {
 }
 
 function mergeRevocations(a: RevocationEntry, b: RevocationEntry): RevocationEntry {
-  if (a.revokedMs !== b.revokedMs) return a.revokedMs < b.revokedMs ? a : b
-  return first(a, b)
+  return later(a, b)
 }
 
 function mergeRecords<T>(

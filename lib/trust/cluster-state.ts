@@ -58,6 +58,9 @@ export interface RevocationEntry {
   readonly peerId: PeerId
   readonly revokedMs: number
   readonly reason: string
+  /** Of the server CA that signs when `stamp` is written (revocation-list.ts). */
+  readonly signature: string
+  readonly stamp: Stamp
 }
 
 /** What signs and what is secret to all members. It changes as a whole. */

@@ -1,4 +1,7 @@
+import { hash, X509Certificate } from 'node:crypto'
+import { readCertificates } from './certificate-chain.ts'
 import { type ClusterState, embeddedRegistryOf } from './cluster-state.ts'
+import type { SignedRevocation } from './revocation-list.ts'
 import { jsonHash } from './stable-json.ts'
 
 /** What every node is told, over an authenticated connection only: the keyring is in it. */
@@ -9,17 +12,15 @@ export interface ClusterView {
   /** Pre-shared keys as hex, the one to send with first. */
   readonly keyring: readonly string[]
   readonly servers: readonly { readonly name: string; readonly urls: readonly string[] }[]
-  readonly revocations: readonly {
-    readonly name: string
-    readonly peerId: string
-    readonly revokedMs: number
-  }[]
+  readonly revocations: readonly SignedRevocation[]
+  /** What certificates must be signed by now, as `signerOf` names it: a node with others has them renewed. */
+  readonly signers: { readonly server: string; readonly client: string }
 }
 
 const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
 
 export function viewOf(state: ClusterState): ClusterView {
-  const { serverCaPem, clientCaPem, keyring } = state.authority
+  const { serverCa, clientCa, serverCaPem, clientCaPem, keyring } = state.authority
   return {
     embeddedRegistry: embeddedRegistryOf(state),
     serverCaPem,
@@ -29,9 +30,24 @@ export function viewOf(state: ClusterState): ClusterView {
       .map(([name, { urls }]) => ({ name, urls }))
       .sort((a, b) => byText(a.name, b.name)),
     revocations: Object.values(state.revocations)
-      .map(({ name, peerId, revokedMs }) => ({ name, peerId, revokedMs }))
+      .map(({ name, peerId, revokedMs, signature }) => ({ name, peerId, revokedMs, signature }))
       .sort((a, b) => byText(a.peerId, b.peerId)),
+    signers: { server: signerOf(serverCa.certPem), client: signerOf(clientCa.certPem) },
   }
+}
+
+/** Names the CA of a certificate by its key: SHA-256 of the SubjectPublicKeyInfo, the first 32 hexadecimal digits. */
+export function signerOf(caPem: string): string {
+  const spki = new X509Certificate(caPem).publicKey.export({ type: 'spki', format: 'der' })
+  return hash('sha256', spki, 'hex').slice(0, 32)
+}
+
+/** Are these the certificates that a node must have now? */
+export function isSignedBy(certPem: string, bundlePem: string, signer: string): boolean {
+  const certificate = new X509Certificate(certPem)
+  return readCertificates(bundlePem).some(
+    (ca) => certificate.verify(ca.publicKey) && signerOf(ca.toString()) === signer,
+  )
 }
 
 /** Names a view: the same on every server that tells the same, so that nodes can change servers. */

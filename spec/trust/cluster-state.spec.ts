@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { PeerId } from '../../lib/core/peer-id.ts'
+import { makeCertificateAuthority } from '../../lib/trust/certificates.ts'
 import {
   nodeOf,
   withNode,
@@ -19,8 +20,9 @@ import {
   stateHash,
 } from '../../lib/trust/cluster-state.ts'
 import { revisionOf, viewOf } from '../../lib/trust/cluster-view.ts'
+import { testTerms } from '../support/test-trust.ts'
 
-const pair = { certPem: 'c', keyPem: 'k' }
+const pair = await makeCertificateAuthority('test CA', testTerms())
 const origin = emptyState(
   { serverCa: pair, clientCa: pair, serverCaPem: 's', clientCaPem: 'c', keyring: ['00'] },
   'a',
@@ -134,6 +136,7 @@ describe('the state of a cluster', () => {
       'revocations',
       'serverCaPem',
       'servers',
+      'signers',
     ])
     assert.equal(revisionOf(view), revisionOf(viewOf(mergeStates(start, state))))
     assert.notEqual(revisionOf(view), revisionOf(viewOf(withSettings(state, true, 'a'))))

@@ -104,6 +104,14 @@ export class Admissions {
     )
   }
 
+  /** Certificates of people have names of no node. @throws JoinRefusedError `revoked` */
+  refuseRevoked(name: string): void {
+    const state = this.#options.store.current()
+    const known = nodeOf(state, name)
+    if (known === undefined || !isRevoked(state, known.peerId)) return
+    throw new JoinRefusedError('revoked', `${name} was revoked`)
+  }
+
   /** The node of this name, which may ask. @throws JoinRefusedError `unknown-node`, `revoked` */
   member(name: string): { peerId: PeerId; password: SecretHash; role: 'agent' | 'server' } {
     const state = this.#options.store.current()

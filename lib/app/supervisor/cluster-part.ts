@@ -9,8 +9,9 @@ import { loadCredentials } from '../trust/files.ts'
 import type { ClusterLink } from './cluster-link.ts'
 import { type ClusterMemory, readClusterMemory, writeClusterMemory } from './cluster-memory.ts'
 import { makeNodeKeys, type NodeMaterial, readMaterial, writeMaterial } from './joined-folder.ts'
+import { mergedRevocations } from './kept-revocations.ts'
 import { proveKeys, reachOf } from './key-request.ts'
-import { mustRenewNow, renewalDueMs } from './renewal.ts'
+import { hasWantedSigners, isLockedOut, mustRenewNow, renewalDueMs } from './renewal.ts'
 import { untilAnswered } from './server-join.ts'
 import { pause, waitForChange } from './waiting.ts'
 
@@ -19,6 +20,9 @@ const maxRetryMs = 30_000
 const maxSleepMs = 3_600_000
 /** A CA that is about to end issues what is due at once. */
 const minRenewalGapMs = 5_000
+const signerJitterMs = 1_000
+/** Who has been away while the CA was exchanged joins anew, and tries it this often. */
+const rejoinGapMs = 60_000
 
 export interface ClusterPartOptions {
   readonly config: NodeConfig
@@ -61,6 +65,7 @@ export async function openClusterPart(options: ClusterPartOptions): Promise<Clus
   let material = await usableMaterial()
   let applied: string | undefined
   let problem: string | undefined
+  let rejoinedMs = Number.NEGATIVE_INFINITY
   let turn: Promise<unknown> = Promise.resolve()
   const loops: Promise<void>[] = []
 
@@ -112,10 +117,19 @@ export async function openClusterPart(options: ClusterPartOptions): Promise<Clus
   /** Files first, then what is remembered, so that a crash between them is put right by the next answer. */
   async function keep(
     change: WatchChange,
-    own: Pick<NodeMaterial, 'identityPem' | 'serving' | 'client'>,
+    { identityPem, serving, client }: Pick<NodeMaterial, 'identityPem' | 'serving' | 'client'>,
   ): Promise<void> {
     const { serverCaPem, clientCaPem, keyring } = change.view
-    const next: NodeMaterial = { ...own, serverCaPem, clientCaPem, keyring }
+    const revocations = await mergedRevocations(config.dataDir, change.view)
+    const next: NodeMaterial = {
+      identityPem,
+      serving,
+      client,
+      serverCaPem,
+      clientCaPem,
+      keyring,
+      revocations,
+    }
     if (JSON.stringify(next) !== JSON.stringify(material)) await writeMaterial(config.dataDir, next)
     const before = material
     material = next
@@ -151,7 +165,8 @@ export async function openClusterPart(options: ClusterPartOptions): Promise<Clus
     if (fault !== undefined) {
       throw new StarlingError('TRUST_FILE_INVALID', `what the servers told cannot be used: ${fault}`)
     }
-    applied = change.revision
+    // Not before it has certificates of the CA that signs now: the servers go by what is acknowledged.
+    if (hasWantedSigners(own, change.view)) applied = change.revision
     metrics.count('starling_cluster_changes_total')
   }
 
@@ -195,6 +210,10 @@ export async function openClusterPart(options: ClusterPartOptions): Promise<Clus
       if (view !== undefined) await take({ ...answer, view })
       else if (answer.peers.length > 0) memory = { ...memory, peers: answer.peers }
     })
+    if (view === undefined || hasWantedSigners(material as NodeMaterial, view)) return
+    // All nodes hear of a new CA at once.
+    await pause(rng.next() * signerJitterMs, stopping.signal)
+    await renew()
   }
 
   async function watchLoop(): Promise<void> {
@@ -211,6 +230,7 @@ export async function openClusterPart(options: ClusterPartOptions): Promise<Clus
         problem = `no server tells this node of changes: ${describeError(error)}`
         if (failures++ === 0)
           log.warn({ reason: describeError(error) }, 'no server answers; this node goes on')
+        if (isLockedOut(error)) await rejoin(error)
         const backoffMs = Math.min(maxRetryMs, firstRetryMs * 2 ** Math.min(failures, 10))
         await pause(backoffMs * (0.5 + rng.next()), stopping.signal)
       }
@@ -247,6 +267,19 @@ export async function openClusterPart(options: ClusterPartOptions): Promise<Clus
         isForced = true
       }
     }
+  }
+
+  /** What this node has lets it in no more, as after it missed an exchange of the CA: the token has to do it. */
+  async function rejoin(reason: unknown): Promise<void> {
+    if (clock.monotonicMs() - rejoinedMs < rejoinGapMs) return
+    rejoinedMs = clock.monotonicMs()
+    log.warn(
+      { reason: describeError(reason) },
+      'the servers know the certificates of this node no more; it joins anew',
+    )
+    await joinAgain().catch((error) => {
+      log.warn({ reason: describeError(error) }, 'this node could not join anew')
+    })
   }
 
   /** Expired certificates let nobody in: the token has to do it. */

@@ -1,16 +1,15 @@
 import { randomBytes, X509Certificate } from 'node:crypto'
-import { makeCertificateAuthority, serialSizeBytes } from '../../trust/certificates.ts'
+import { type CertificateTerms, makeCertificateAuthority, serialSizeBytes } from '../../trust/certificates.ts'
 import { withToken } from '../../trust/cluster-changes.ts'
 import { type ClusterState, emptyState, type TokenEntry } from '../../trust/cluster-state.ts'
 import { formatJoinToken, rootHashOf, type TokenUsage, tokenSecret } from '../../trust/join-token.ts'
 import { minPskSizeBytes } from '../../trust/keyring.ts'
+import { backdateMs } from '../../trust/revocation-list.ts'
 import { hashSecret, saltSizeBytes } from '../../trust/secret-hash.ts'
 import type { FolderContent } from '../trust/folder.ts'
 import { formatState, stateFile } from './cluster-store.ts'
 
 const authorityLifeMs = 3650 * 86_400_000
-/** Certificates are valid from a little before they are made, because clocks of nodes differ. */
-export const backdateMs = 300_000
 const idAlphabet = 'abcdefghijklmnopqrstuvwxyz234567'
 
 /** A new token: its id is shown in lists, its key (160 bits) once. */
@@ -24,13 +23,18 @@ export function currentRootHash(state: ClusterState): string {
   return rootHashOf(new X509Certificate(state.authority.serverCa.certPem).raw)
 }
 
-/** The folder of the first server of a new cluster: CAs, a PSK, and a token of each kind that never ends. */
-export async function makeFirstServerFolder(serverName: string, nowMs: number): Promise<FolderContent> {
-  const terms = () => ({
+/** Terms of a new root. */
+export function authorityTerms(nowMs: number): CertificateTerms {
+  return {
     notBeforeMs: nowMs - backdateMs,
     notAfterMs: nowMs + authorityLifeMs,
     serial: randomBytes(serialSizeBytes),
-  })
+  }
+}
+
+/** The folder of the first server of a new cluster: CAs, a PSK, and a token of each kind that never ends. */
+export async function makeFirstServerFolder(serverName: string, nowMs: number): Promise<FolderContent> {
+  const terms = () => authorityTerms(nowMs)
   // The number keeps the roots of two clusters apart where people see only their names.
   const label = randomBytes(4).toString('hex')
   const serverCa = await makeCertificateAuthority(`starling server CA ${label}`, terms())

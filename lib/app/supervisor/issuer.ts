@@ -13,8 +13,8 @@ import {
 import type { AuthorityEntry } from '../../trust/cluster-state.ts'
 import { JoinRefusedError } from '../../trust/join-refusal.ts'
 import { verifyRequests } from '../../trust/key-proof.ts'
+import { backdateMs } from '../../trust/revocation-list.ts'
 import { checkSigningRequest } from '../../trust/signing-request.ts'
-import { backdateMs } from './first-state.ts'
 
 /** How long what is issued now is valid: never longer than the CA itself. */
 export function termsOf(caPem: string, lifetimeMs: number, clock: Clock): CertificateTerms {

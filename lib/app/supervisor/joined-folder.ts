@@ -29,6 +29,8 @@ export interface NodeMaterial {
   readonly clientCaPem: string
   /** Hex, the one to send with first. */
   readonly keyring: readonly string[]
+  /** Text of the signed list of revoked nodes; empty where there is none. */
+  readonly revocations: string
 }
 
 export function makeNodeKeys(): NodeKeys {
@@ -53,6 +55,7 @@ export async function readMaterial(dataDir: string): Promise<NodeMaterial | unde
       serverCaPem: await read(names.serverCa, false),
       clientCaPem: await read(names.clientCa, false),
       keyring: (await read(names.psk, true)).split('\n').filter((line) => line !== ''),
+      revocations: await read(names.revocations, false).catch(() => ''),
     }
   } catch (error) {
     if (error instanceof StarlingError && error.code === 'TRUST_FILE_INVALID') return undefined
@@ -79,6 +82,9 @@ export async function writeMaterial(dataDir: string, material: NodeMaterial): Pr
       [names.servingKey]: { text: material.serving.keyPem, secret: true },
       [names.clientCert]: { text: material.client.certPem, secret: false },
       [names.clientKey]: { text: material.client.keyPem, secret: true },
+      ...(material.revocations === ''
+        ? {}
+        : { [names.revocations]: { text: material.revocations, secret: false } }),
       [names.psk]: { text: material.keyring.map((key) => `${key}\n`).join(''), secret: true },
       [names.identity]: { text: material.identityPem, secret: true },
     })

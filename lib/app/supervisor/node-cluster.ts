@@ -4,6 +4,7 @@ import type { AdminActions } from '../../core/ops-view.ts'
 import type { Clock, Logger, Metrics, Rng } from '../../core/ports.ts'
 import { ownPassword } from './cluster-memory.ts'
 import { type ClusterPart, openClusterPart } from './cluster-part.ts'
+import type { PresenceOf } from './conductor.ts'
 import { createRemoteLink } from './remote-link.ts'
 import { openServerPart, type ServerPart } from './server-part.ts'
 
@@ -15,6 +16,8 @@ export interface NodeClusterOptions {
   readonly log: Logger
   readonly metrics: Metrics
   readonly metricsText: () => Promise<string>
+  /** What membership knows, where the node of this server takes part in it. */
+  readonly presence?: PresenceOf
   readonly signal: AbortSignal
 }
 

@@ -12,8 +12,10 @@ import { exists, makeParentFolder, writeFolder } from '../trust/folder.ts'
 import { Admissions } from './admissions.ts'
 import type { ClusterLink } from './cluster-link.ts'
 import { openClusterStore, serverFolder } from './cluster-store.ts'
+import { createConductor, type PresenceOf } from './conductor.ts'
 import { makeFirstServerFolder } from './first-state.ts'
 import { createReplicator } from './replicator.ts'
+import { createRotationAdmin } from './rotation-admin.ts'
 import { createServerCertificates } from './server-certificates.ts'
 import { fetchServerFolder, untilAnswered } from './server-join.ts'
 import { createSupervisorService } from './supervisor-service.ts'
@@ -31,6 +33,8 @@ export interface ServerPartOptions {
   readonly log: Logger
   readonly metrics: Metrics
   readonly metricsText: () => Promise<string>
+  /** What membership knows, where the node of this server takes part in it. */
+  readonly presence?: PresenceOf
   /** Ends the first joining. */
   readonly signal: AbortSignal
 }
@@ -113,6 +117,14 @@ export async function openServerPart(options: ServerPartOptions): Promise<Server
     metrics,
   })
   const replicator = createReplicator({ store, certificates, service, rng, log, metrics })
+  const conductor = createConductor({
+    store,
+    acknowledged: service.acknowledged,
+    presence: options.presence ?? (() => undefined),
+    clock,
+    log: log.child({ part: 'rotation' }),
+    metrics,
+  })
   const started: Service[] = []
   const self = { name, server: true, address: '' }
 
@@ -138,7 +150,10 @@ export async function openServerPart(options: ServerPartOptions): Promise<Server
       use: () => undefined,
       close: () => undefined,
     },
-    admin: createTokenAdmin({ store, acknowledged: service.acknowledged, clock, log }),
+    admin: {
+      ...createTokenAdmin({ store, acknowledged: service.acknowledged, clock, log }),
+      ...createRotationAdmin({ store, conductor, clock, log }),
+    },
     configure,
     problems() {
       const said = supervisorOf(config).embeddedRegistry
@@ -157,8 +172,10 @@ export async function openServerPart(options: ServerPartOptions): Promise<Server
         }
         await store.update((state) => withServer(state, name, urls, name))
         await configure(config)
-        await replicator.start()
-        started.push(replicator)
+        for (const part of [replicator, conductor]) {
+          await part.start()
+          started.push(part)
+        }
       } catch (error) {
         await stop()
         throw error

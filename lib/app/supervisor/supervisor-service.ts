@@ -13,6 +13,7 @@ import type {
 import { isRevoked, stateHash } from '../../trust/cluster-state.ts'
 import { revisionOf, viewOf } from '../../trust/cluster-view.ts'
 import { JoinRefusedError } from '../../trust/join-refusal.ts'
+import { tokenBundle } from '../../trust/rotation.ts'
 import type { Admissions, IssuedCertificates } from './admissions.ts'
 import type { ClusterStore } from './cluster-store.ts'
 import { waitForChange } from './waiting.ts'
@@ -76,9 +77,9 @@ export function createSupervisorService(options: SupervisorServiceOptions): Supe
   }
 
   function acknowledge(name: string, revision: string): void {
-    if (acknowledged.get(name)?.revision === revision) return
+    const before = acknowledged.get(name)?.revision
     acknowledged.set(name, { revision, heardMs: clock.wallMs() })
-    heard.set(heard.current() + 1)
+    if (before !== revision) heard.set(heard.current() + 1)
   }
 
   async function watch(
@@ -122,14 +123,17 @@ export function createSupervisorService(options: SupervisorServiceOptions): Supe
   }
 
   return {
-    caBundle: () => store.current().authority.serverCaPem,
+    caBundle: () => tokenBundle(store.current().authority),
     ready: () => ({ ready: true, reasons: [] }),
     join: async (request, address) => answer(request.name, await admissions.join(request, address)),
     renew: async (request, caller) => answer(caller.name, await admissions.renew(request, caller)),
     watch,
     joinServer: (request, address) => admissions.joinServer(request, address),
     state,
-    metrics: async () => options.metricsText(),
+    metrics: async (caller) => {
+      admissions.refuseRevoked(caller.name)
+      return options.metricsText()
+    },
     acknowledged: () => Object.fromEntries(acknowledged),
     addAcknowledged(others) {
       let changed = false
