@@ -57,22 +57,24 @@ export async function fetchCaBundle(url: string, signal?: AbortSignal): Promise<
 }
 
 export function createSupervisorClient({ url, anchors, client }: SupervisorTarget): SupervisorClient {
-  const agent = new Agent({ keepAlive: true, maxSockets: 4, maxCachedSessions: 0 })
-  const tls: RequestOptions = {
-    agent,
+  const agent = new Agent({
+    keepAlive: true,
+    maxSockets: 4,
+    maxCachedSessions: 0,
     ca: [...anchors],
     ...(client === undefined ? {} : { cert: client.certPem, key: client.keyPem }),
     minVersion: 'TLSv1.2',
-    // Any node has a certificate of this CA: its role says who may answer, under whatever address.
+    // Any node has a certificate of this CA: its role says who may answer, under whatever address. As an option of a
+    // request it would keep the connection from being used again.
     checkServerIdentity: (_host, { raw }) =>
       isServerCertificate(raw)
         ? undefined
         : Object.assign(new Error('its certificate is not one of a server'), { code: 'CERT_ROLE' }),
-  }
+  })
   return {
     async call<T>(method: 'GET' | 'POST', path: string, options: CallOptions = {}): Promise<T> {
       const { status, text } = await send(url, path, {
-        ...tls,
+        agent,
         method,
         body: options.body,
         timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
