@@ -2,7 +2,7 @@ import type { JoinConfig } from '../../core/config.ts'
 import { StarlingError } from '../../core/errors.ts'
 import type { Logger, Rng } from '../../core/ports.ts'
 import type { JoinAnswer, WatchAnswer } from '../../supervisor/api.ts'
-import { type CallOptions, createSupervisorClient, type SupervisorClient } from '../../supervisor/client.ts'
+import { createSupervisorClient, type SupervisorClient } from '../../supervisor/client.ts'
 import { tokenSecret } from '../../trust/join-token.ts'
 import type { ClusterLink, LinkCredentials } from './cluster-link.ts'
 import { anchorsFor } from './pinning.ts'
@@ -61,9 +61,6 @@ export function createRemoteLink(options: {
     throw last
   }
 
-  const call = <T>(method: 'GET' | 'POST', path: string, given: CallOptions & { signal: AbortSignal }) =>
-    ask(given.signal, (url) => clientOf(url).call<T>(method, path, given))
-
   return {
     join: (request, signal) =>
       ask(signal, async (url) => {
@@ -82,13 +79,17 @@ export function createRemoteLink(options: {
           stranger.close()
         }
       }),
-    renew: (request, signal) => call<JoinAnswer>('POST', '/v1/renew', { body: request, signal }),
-    watch: ({ seen, applied }, signal) => {
-      const query = new URLSearchParams()
-      if (seen !== undefined) query.set('seen', seen)
-      if (applied !== undefined) query.set('applied', applied)
-      return call<WatchAnswer>('GET', `/v1/watch?${query}`, { signal, timeoutMs: watchTimeoutMs })
-    },
+    renew: (request, signal) =>
+      ask(signal, (url) => clientOf(url).call<JoinAnswer>('POST', '/v1/renew', { body: request, signal })),
+    watch: ({ seen, applied }, signal) =>
+      ask(signal, (url) => {
+        const query = new URLSearchParams()
+        // A server that is new to us answers at once, so that we know that it does.
+        if (seen !== undefined && url === follows) query.set('seen', seen)
+        if (applied !== undefined) query.set('applied', applied)
+        const options = { signal, timeoutMs: watchTimeoutMs }
+        return clientOf(url).call<WatchAnswer>('GET', `/v1/watch?${query}`, options)
+      }),
     follows: () => follows,
     learn(urls) {
       known = urls

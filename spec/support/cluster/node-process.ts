@@ -30,6 +30,8 @@ export interface NodeSetup {
   readonly bin: string
   /** Flags of Node itself. */
   readonly nodeFlags: readonly string[]
+  /** Default: agent. */
+  readonly role?: 'agent' | 'server'
   /** The configuration that is written to config.yaml. */
   readonly config: Readonly<Record<string, unknown>>
   /** The text of registries.yaml. */
@@ -84,7 +86,13 @@ export class ClusterNode {
   launch(): void {
     if (this.running) throw new Error(`${this.name} runs already`)
     const log = openSync(this.logFile, 'a')
-    const agent = [...this.#setup.nodeFlags, this.#setup.bin, 'agent', '--config', this.configFile]
+    const agent = [
+      ...this.#setup.nodeFlags,
+      this.#setup.bin,
+      this.#setup.role ?? 'agent',
+      '--config',
+      this.configFile,
+    ]
     const [file, ...args] = this.#setup.network.commandFor(this.index, process.execPath, agent)
     this.#child = startOwned(file, args, { stdio: ['ignore', log, log], cwd: this.dir })
     closeSync(log)
