@@ -33,10 +33,11 @@ export function addConfigureCommand(program: Command, context: CliContext): void
       )}\n\nExit code 1 if a file was left alone that stands in the way.`,
     )
     .action(async (options: Options) => {
-      const { readConfig, readRegistries } = await import('../app/config/config-files.ts')
+      const { readConfig } = await import('../app/config/config-files.ts')
+      const { readSharedRegistries } = await import('../app/config/shared-registries.ts')
       const { configureHosts, hostsWarningsOf } = await import('../app/config/configure.ts')
       const config = await readConfig(options.config)
-      const registries = await readRegistries(config.registries)
+      const registries = await readSharedRegistries(config)
       const dryRun = options.dryRun === true || options.check === true
       const certsDir = options.certsD === undefined ? {} : { certsDir: options.certsD }
       const result = await configureHosts({ config, registries, dryRun, ...certsDir })

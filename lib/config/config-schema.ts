@@ -170,6 +170,8 @@ export const configJsonSchema: Schema = {
       'starling-token',
       'What starling token create printed; only in a file of mode 0600',
       `K10${'0'.repeat(64)}::node:abcdef.${'0'.repeat(32)}`,
+      // Its value is never shown.
+      { writeOnly: true },
     ),
     tokenFile: path('File of the token, mode 0600', '/etc/starling/token'),
     supervisor: section('The port of starling server, which agents and other servers ask', {

@@ -16,6 +16,8 @@ interface Described {
   readonly examples?: readonly unknown[]
   readonly format?: string
   readonly enum?: readonly string[]
+  /** A secret: JSON Schema validation 2020-12, 9.4. */
+  readonly writeOnly?: boolean
 }
 
 const typeNouns: Readonly<Record<string, string>> = {
@@ -77,6 +79,7 @@ function describeType(error: ErrorObject, label: string, schema: Described, hint
   if (data === null)
     return [`${label} is empty`, isMapping ? 'give it keys or remove it' : `give it a value, ${hint}`]
   const quoted = typeof data === 'number' || typeof data === 'boolean'
+  if (schema.writeOnly === true) return [`${label} must be ${noun}`, hint]
   const shown = typeof data === 'string' ? `the text ${describeValue(data)}` : describeValue(data)
   if (quoted && wanted.includes('string') && schema.format === undefined) {
     return [`${label} must be text, not ${shown}`, 'put it in quotes']
@@ -94,8 +97,9 @@ function describeFormat(
   const format = Object.entries(textFormats).find(([name]) => name === error.params.format)?.[1]
   const problem = format?.problem(text) ?? ''
   const why = problem === '' ? '' : `: ${problem}`
+  const not = schema.writeOnly === true ? '' : `, not ${describeValue(text)}`
   return [
-    `${label} must be ${format?.noun ?? 'something else'}, not ${describeValue(text)}${why}`,
+    `${label} must be ${format?.noun ?? 'something else'}${not}${why}`,
     schema.examples === undefined ? 'correct it' : hint,
   ]
 }

@@ -2,8 +2,8 @@ import type { RegistriesPlan } from '../../config/registries-file.ts'
 import type { NodeConfig } from '../../core/config.ts'
 import type { CredentialSet } from '../../core/credentials.ts'
 import { describeError } from '../../core/errors.ts'
-import { readRegistries } from '../config/config-files.ts'
 import { configureHosts, hostsWarningsOf } from '../config/configure.ts'
+import { readSharedRegistries } from '../config/shared-registries.ts'
 import { certificatesOf } from '../node-status.ts'
 import { loadCredentials } from '../trust/files.ts'
 import { readContainerdConfig } from './containerd-config.ts'
@@ -48,7 +48,7 @@ export async function checkNode(config: NodeConfig, options: CheckOptions): Prom
   })
   await look('node', async () => nodeLines(config, credentials, options.ops))
   await look('content', async () => contentVerdict(config.store.type, ...(await contentFacts(config.store))))
-  const registries = await readRegistries(config.registries).catch((error: unknown) => {
+  const registries = await readSharedRegistries(config).catch((error: unknown) => {
     lines.push({ what: 'registries.yaml', ...wrong(describeError(error)) })
     return undefined
   })
