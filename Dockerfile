@@ -24,7 +24,7 @@ LABEL org.opencontainers.image.title="starling" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-ENV NODE_ENV=production
+ENV NODE_ENV=production MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072
 COPY --from=dependencies /src/node_modules /opt/starling/node_modules
 COPY --from=build /src/dist /opt/starling
 COPY --from=build --chown=65532:65532 /empty /var/lib/starling

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=2 --heap-growing-percent=25
+#!/usr/bin/env -S MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 node --max-semi-space-size=2 --heap-growing-percent=25
 const major = Number(process.versions.node.split('.', 1)[0])
 if (major < 24) {
   process.stderr.write(`starling: it needs Node.js 24 or later, and this is ${process.versions.node}\n`)

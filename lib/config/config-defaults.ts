@@ -5,7 +5,7 @@ export const configDefaults = {
   registries: '/etc/starling/registries.yaml',
   registry: {
     listen: ['0.0.0.0:6443'],
-    workers: 1,
+    workers: 2,
     stallTimeout: '2s',
     maxConnections: 1024,
   },

@@ -207,10 +207,11 @@ test('any interleaving of failures, delays, short reads and wrong bytes delivers
       (game) => {
         const { wanted } = game
         if (wanted.kind === 'span' && wanted.end !== undefined && wanted.end < wanted.start) return
-        const { end, delivered, committed, peakBytes, leftBytes, running } = play(game, stripes)
+        const { end, delivered, committed, peakBytes, leftBytes, running, counted } = play(game, stripes)
         const right = [...expected(game.size, wanted)]
         assert.equal(leftBytes, 0, 'all reservations are given back')
         assert.equal(running, 0, 'no request is left')
+        assert.equal(counted, 0, 'the budget of hedges knows it')
         assert.ok(peakBytes <= game.room, 'bytes ahead stay within the room')
         if (end === 'finish') assert.deepEqual(delivered, right)
         else assert.deepEqual(delivered, right.slice(0, delivered.length))

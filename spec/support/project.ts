@@ -19,6 +19,15 @@ export function readPackageFile(): PackageFile {
 
 /** The flags that Node is started with in production, as the first line of the command says them. */
 export function nodeFlags(): readonly string[] {
+  return firstLineWords().filter((word) => word.startsWith('--'))
+}
+
+/** The environment variables with which it is started, `NAME=value` each. */
+export function nodeVariables(): readonly string[] {
+  return firstLineWords().filter((word) => /^[A-Z_]+=/.test(word))
+}
+
+function firstLineWords(): readonly string[] {
   const [first = ''] = readFileSync(starlingBin, 'utf8').split('\n', 1)
-  return first.split(' ').filter((word) => word.startsWith('--'))
+  return first.split(' ')
 }

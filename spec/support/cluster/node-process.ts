@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { eventually } from '../eventually.ts'
 import { endBy, endOwned, isRunning, type Outcome, runToEnd, startOwned } from '../processes.ts'
+import { nodeVariables } from '../project.ts'
 import type { ClusterNetwork } from './network.ts'
 import { opsGet, opsJson } from './ops-client.ts'
 import { type ClientTls, type Fetched, type FetchOptions, fetchRegistry } from './registry-client.ts'
@@ -94,7 +95,8 @@ export class ClusterNode {
       this.configFile,
     ]
     const [file, ...args] = this.#setup.network.commandFor(this.index, process.execPath, agent)
-    this.#child = startOwned(file, args, { stdio: ['ignore', log, log], cwd: this.dir })
+    const env = { ...process.env, ...Object.fromEntries(nodeVariables().map((text) => text.split('='))) }
+    this.#child = startOwned(file, args, { stdio: ['ignore', log, log], cwd: this.dir, env })
     closeSync(log)
   }
 
