@@ -26,7 +26,8 @@ export function readHostSettings(
   source: YamlSource,
   warn: Warn,
 ): Record<string, HostSettings> {
-  const found: Record<string, HostSettings> = {}
+  // Without a prototype: `constructor` is a host name like any other.
+  const found: Record<string, HostSettings> = Object.create(null)
   for (const [host, value] of Object.entries(document.configs ?? {})) {
     const pointer = pointerTo('/configs', host)
     const place = source.placeOf(pointer, 'key')

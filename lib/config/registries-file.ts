@@ -37,7 +37,7 @@ const checkSchema = createSchemaCheck(registriesJsonSchema)
 
 /** The plan of a file that is absent or empty. */
 export function emptyRegistries(file: string): RegistriesPlan {
-  return deepFreeze({ file, mirrors: noMirrors, entries: [], hosts: {}, warnings: [] })
+  return deepFreeze({ file, mirrors: noMirrors, entries: [], hosts: Object.create(null), warnings: [] })
 }
 
 /**

@@ -74,12 +74,13 @@ export function hasOnlyMirror(
   plan: RegistriesPlan,
   registry: string,
   disableDefaultEndpoint: boolean,
+  mirrorUrl: string | undefined,
 ): boolean {
   if (!disableDefaultEndpoint || !isMirrored(plan.mirrors, registry)) return false
   const own = plan.entries.find((entry) => entry.registry === registry)
   if (keepsDefault(plan, registry)) return false
   const entry = own ?? plan.entries.find(({ registry: name }) => name === '*')
-  return (entry?.endpoints.length ?? 0) === 0
+  return (entry?.endpoints ?? []).every(({ url }) => isMirror(url, mirrorUrl))
 }
 
 /** Each registry with what containerd must know of it; one for which there is nothing to say is left out. */
@@ -99,9 +100,12 @@ function hostsOf(plan: RegistriesPlan, registry: string, options: HostsOptions):
     options.disableDefaultEndpoint && !keepsDefault(plan, registry) && (entry !== undefined || shared)
   const standard = defaultEndpoint(registry)
   let server = disabled ? undefined : defaultEntry(plan, registry, standard)
-  for (const [index, endpoint] of (entry?.endpoints ?? []).entries()) {
+  const endpoints = (entry?.endpoints ?? []).filter(
+    ({ url }) => !shared || !isMirror(url, options.mirror?.url),
+  )
+  for (const [index, endpoint] of endpoints.entries()) {
     const host = endpointEntry(plan, endpoint, entry)
-    const isLast = index + 1 === entry?.endpoints.length
+    const isLast = index + 1 === endpoints.length
     if (isLast && server !== undefined && endpoint.url === standard?.url)
       server = { ...host, pullOnly: false }
     else hosts.push(host)
@@ -110,6 +114,11 @@ function hostsOf(plan: RegistriesPlan, registry: string, options: HostsOptions):
   if (server === undefined || (hosts.length === 0 && !saysSomething(server))) return undefined
   const secret = [...hosts, server].some((host) => holdsSecret(host))
   return { registry, hosts, server: isNothing(server) ? undefined : server, secret }
+}
+
+/** As K3s and RKE2 are told of this node's mirror: it is in front already. */
+function isMirror(url: string, mirrorUrl: string | undefined): boolean {
+  return mirrorUrl !== undefined && url === `${mirrorUrl}/v2`
 }
 
 function mirrorEntry({ url, ca, clientCert, clientKey }: MirrorAccess): HostEntry {

@@ -10,10 +10,10 @@ const maxPatternLength = 1024
 const maxRepeat = 1000
 
 /** Patterns that match any name as a whole, by the group that holds it. */
-const wholeName: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
+const wholeName: ReadonlyMap<string, readonly string[]> = new Map(
   ['.*', '.+'].flatMap((any) =>
     ['', '^'].flatMap((start) =>
-      ['', '$'].flatMap((end) => [
+      ['', '$'].flatMap((end): [pattern: string, groups: string[]][] => [
         [`${start}(${any})${end}`, ['$1', `\${1}`, '$0', `\${0}`]],
         [`${start}${any}${end}`, ['$0', `\${0}`]],
       ]),
@@ -25,7 +25,8 @@ const wholeName: Readonly<Record<string, readonly string[]>> = Object.fromEntrie
  * The prefix that a rewrite puts in front of every name (`^(.*)$` → `prefix/$1`); undefined for any other rewrite.
  */
 export function prefixOf({ pattern, replacement }: Rewrite): string | undefined {
-  const tail = pattern === '^' ? '' : wholeName[pattern]?.find((group) => replacement.endsWith(`/${group}`))
+  const tail =
+    pattern === '^' ? '' : wholeName.get(pattern)?.find((group) => replacement.endsWith(`/${group}`))
   if (tail === undefined) return undefined
   const prefix = replacement.slice(0, replacement.length - tail.length)
   return prefix.endsWith('/') && isRepository(prefix.slice(0, -1)) ? prefix.slice(0, -1) : undefined

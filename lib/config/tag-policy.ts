@@ -1,6 +1,7 @@
 import type { NodeConfig } from '../core/config.ts'
 import { defaultExcludedReferences } from '../core/reference.ts'
 import type { TagRules } from '../core/settings.ts'
+import { mirrorUrl } from './hosts-toml.ts'
 import type { RegistriesPlan } from './registries-file.ts'
 import { hasOnlyMirror } from './registry-hosts.ts'
 
@@ -12,11 +13,12 @@ export function excludedReferences(config: NodeConfig): readonly string[] {
 /** How the tags of each registry are answered from peers. */
 export function tagRules(config: NodeConfig, plan: RegistriesPlan): (registry: string) => TagRules {
   const { resolveTags = {}, disputedTags = 'auto', disableDefaultRegistryEndpoint = false } = config
+  const own = mirrorUrl(config.registry.listen)
   return (registry) => ({
-    resolve: resolveTags[registry] ?? resolveTags['*'] ?? true,
+    resolve: (Object.hasOwn(resolveTags, registry) ? resolveTags[registry] : resolveTags['*']) ?? true,
     disputed:
       disputedTags === 'majority' ||
-      (disputedTags === 'auto' && hasOnlyMirror(plan, registry, disableDefaultRegistryEndpoint))
+      (disputedTags === 'auto' && hasOnlyMirror(plan, registry, disableDefaultRegistryEndpoint, own))
         ? 'majority'
         : 'refuse',
   })

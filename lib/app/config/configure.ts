@@ -10,7 +10,14 @@ import {
 } from '../../config/registry-hosts.ts'
 import type { NodeConfig } from '../../core/config.ts'
 import { StarlingError } from '../../core/errors.ts'
-import { applyHosts, type HostsDisk, nodeHostsDisk, readHosts, removeEmptyCertsDir } from './hosts-folder.ts'
+import {
+  applyHosts,
+  clearScratch,
+  type HostsDisk,
+  nodeHostsDisk,
+  readHosts,
+  removeEmptyCertsDir,
+} from './hosts-folder.ts'
 
 export interface ConfigureOptions {
   readonly config: NodeConfig
@@ -54,7 +61,8 @@ export async function configureHosts(options: ConfigureOptions): Promise<Configu
   ) {
     await checkTrustFiles(config)
   }
-  const current = await readHosts(certsDir, disk)
+  if (!dryRun) await clearScratch(certsDir, disk)
+  const current = await readHosts(certsDir)
   const plan = planHosts(desired, current)
   if (!dryRun) await applyHosts(certsDir, plan.operations, disk)
   return resultOf(certsDir, plan, current)
@@ -67,7 +75,8 @@ export async function cleanupHosts(options: {
   readonly disk?: HostsDisk
 }): Promise<ConfigureResult> {
   const { certsDir, disk = nodeHostsDisk, dryRun = false } = options
-  const current = await readHosts(certsDir, disk)
+  if (!dryRun) await clearScratch(certsDir, disk)
+  const current = await readHosts(certsDir)
   const plan = planCleanup(current)
   if (!dryRun) {
     await applyHosts(certsDir, plan.operations, disk)

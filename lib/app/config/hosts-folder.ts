@@ -57,15 +57,14 @@ const changedName = 'hosts.toml.changed-by-hand'
 const madeName = '.made-by-starling'
 const maxHostsSizeBytes = 1024 * 1024
 
-/** Finds what is there and clears what an interrupted run has left. @throws StarlingError CONFIG_INVALID */
-export async function readHosts(certsDir: string, disk: HostsDisk): Promise<FoundFolder[]> {
+/** Finds what is there. @throws StarlingError CONFIG_INVALID */
+export async function readHosts(certsDir: string): Promise<FoundFolder[]> {
   const found: FoundFolder[] = []
   try {
     for (const entry of await readdir(certsDir, { withFileTypes: true })) {
       const path = join(certsDir, entry.name)
-      if (entry.name.startsWith(scratchPrefix)) await disk.removeTree(path)
-      else if (entry.name === madeName) continue
-      else if (entry.isDirectory()) found.push(await readFolder(entry.name, path, disk))
+      if (entry.name.startsWith(scratchPrefix) || entry.name === madeName) continue
+      if (entry.isDirectory()) found.push(await readFolder(entry.name, path))
       else found.push({ folder: entry.name, hosts: 'unusable' })
     }
   } catch (error) {
@@ -75,11 +74,8 @@ export async function readHosts(certsDir: string, disk: HostsDisk): Promise<Foun
   return found
 }
 
-async function readFolder(name: string, path: string, disk: HostsDisk): Promise<FoundFolder> {
+async function readFolder(name: string, path: string): Promise<FoundFolder> {
   const names = await readdir(path)
-  for (const inner of names) {
-    if (inner.startsWith(scratchPrefix)) await disk.removeTree(join(path, inner))
-  }
   const kept = names.filter((inner) => inner.startsWith(keptName))
   return { folder: name, hosts: await readHostsFile(join(path, fileName)), kept }
 }
@@ -96,6 +92,41 @@ async function statOf(path: string): Promise<Stats | undefined> {
     if (systemErrorCode(error) === 'ENOENT') return undefined
     throw error
   })
+}
+
+/** Clears what interrupted runs have left, here and one level below. @throws StarlingError CONFIG_INVALID */
+export async function clearScratch(certsDir: string, disk: HostsDisk): Promise<void> {
+  try {
+    await disk.removeTree(scratchBeside(certsDir))
+    for (const entry of await readdir(certsDir, { withFileTypes: true })) {
+      const path = join(certsDir, entry.name)
+      if (entry.name.startsWith(scratchPrefix)) {
+        if (isLeft(entry.name)) await disk.removeTree(path)
+      } else if (entry.isDirectory()) {
+        for (const inner of await readdir(path)) {
+          if (isLeft(inner)) await disk.removeTree(join(path, inner))
+        }
+      }
+    }
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw diskError(error, certsDir)
+  }
+}
+
+/** Of a run that has ended: a node that keeps the folder in step and somebody's `configure` can write at the same time. */
+function isLeft(name: string): boolean {
+  if (!name.startsWith(scratchPrefix)) return false
+  const pid = Number.parseInt(name.slice(scratchPrefix.length), 10)
+  return !Number.isInteger(pid) || pid === process.pid || !isProcess(pid)
+}
+
+function isProcess(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return systemErrorCode(error) === 'EPERM'
+  }
 }
 
 /** Carries out a plan, folder by folder. @throws StarlingError DISK_FULL, CONFIG_INVALID */
@@ -122,10 +153,13 @@ export async function applyHosts(
 /** After a cleanup: removes `certs.d` where it was made here and nothing is in it. @throws StarlingError CONFIG_INVALID */
 export async function removeEmptyCertsDir(certsDir: string, disk: HostsDisk): Promise<void> {
   try {
+    const scratch = scratchBeside(certsDir)
     const names = await readdir(certsDir)
     if (names.length !== 1 || names[0] !== madeName) return
-    await disk.removeFile(join(certsDir, madeName))
-    await disk.removeEmpty(certsDir)
+    // The mark goes with the folder: without it nobody would know any more that it was made here.
+    await disk.rename(certsDir, scratch)
+    await disk.removeFile(join(scratch, madeName))
+    await disk.removeEmpty(scratch)
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw diskError(error, certsDir)
   }
@@ -134,12 +168,13 @@ export async function removeEmptyCertsDir(certsDir: string, disk: HostsDisk): Pr
 type Write = Extract<HostsOperation, { type: 'write' }>
 type Remove = Extract<HostsOperation, { type: 'remove' }>
 
-const scratchIn = (folder: string) => join(folder, `${scratchPrefix}${randomUUID()}`)
+const scratchBeside = (certsDir: string) => join(dirname(certsDir), `${scratchPrefix}${basename(certsDir)}`)
+const scratchIn = (folder: string) => join(folder, `${scratchPrefix}${process.pid}-${randomUUID()}`)
 
 /** The folder and the mark that it was not there before appear in one step. */
 async function makeCertsDir(certsDir: string, disk: HostsDisk): Promise<void> {
   if ((await statOf(certsDir)) !== undefined) return
-  const scratch = join(dirname(certsDir), `${scratchPrefix}${basename(certsDir)}`)
+  const scratch = scratchBeside(certsDir)
   await disk.removeTree(scratch)
   await disk.makeFolder(scratch)
   await disk.writeNew(join(scratch, madeName), '', 0o600)
@@ -173,6 +208,8 @@ async function keepAside(folder: string, name: string, disk: HostsDisk): Promise
   const [path, aside] = [join(folder, fileName), join(folder, name)]
   const [current, there] = [await lstat(path), await statOf(aside)]
   if (there?.ino === current.ino) return
+  // Whoever writes the same file again and again must not fill the folder with copies of it.
+  if (there?.isFile() === true && there.size === current.size && (await isSameText(path, aside))) return
   if (there !== undefined) {
     let number = 1
     while ((await statOf(`${aside}.${number}`)) !== undefined) number += 1
@@ -180,6 +217,10 @@ async function keepAside(folder: string, name: string, disk: HostsDisk): Promise
   }
   await disk.link(path, aside)
   await disk.sync(folder)
+}
+
+async function isSameText(a: string, b: string): Promise<boolean> {
+  return (await readFile(a, 'utf8')) === (await readFile(b, 'utf8'))
 }
 
 async function removeHosts(

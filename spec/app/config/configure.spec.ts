@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { configureHosts } from '../../../lib/app/config/configure.ts'
-import { type HostsDisk, nodeHostsDisk } from '../../../lib/app/config/hosts-folder.ts'
+import type { HostsDisk } from '../../../lib/app/config/hosts-folder.ts'
 import { parseConfig } from '../../../lib/config/config-file.ts'
 import { ownerOf } from '../../../lib/config/hosts-toml.ts'
 import { parseRegistries, type RegistriesPlan } from '../../../lib/config/registries-file.ts'
 import type { NodeConfig } from '../../../lib/core/config.ts'
 import { StarlingError } from '../../../lib/core/errors.ts'
+import { dyingDisk } from './dying-disk.ts'
 
 let dir = ''
 let certsDir = ''
@@ -47,29 +48,6 @@ async function snapshot(): Promise<Record<string, string>> {
     state[folder] = await hostsOf(folder).catch(() => 'no file')
   }
   return state
-}
-
-/** A disk that fails at the `failAt`-th change, as a process that is killed there. */
-function dyingDisk(failAt: number): { disk: HostsDisk; steps: () => number } {
-  let step = 0
-  const guard = <A extends unknown[]>(act: (...args: A) => Promise<void>) => {
-    return async (...args: A) => {
-      step += 1
-      if (step >= failAt) throw new Error('killed')
-      await act(...args)
-    }
-  }
-  const disk: HostsDisk = {
-    makeFolder: guard(nodeHostsDisk.makeFolder),
-    writeNew: guard(nodeHostsDisk.writeNew),
-    link: guard(nodeHostsDisk.link),
-    rename: guard(nodeHostsDisk.rename),
-    removeFile: guard(nodeHostsDisk.removeFile),
-    removeTree: guard(nodeHostsDisk.removeTree),
-    removeEmpty: guard(nodeHostsDisk.removeEmpty),
-    sync: guard(nodeHostsDisk.sync),
-  }
-  return { disk, steps: () => step }
 }
 
 describe('configure', () => {
