@@ -2,10 +2,10 @@ import { type PeerId, publicKeyFromPeerId, shortIdOf } from '../core/peer-id.ts'
 import type { MachineContext } from './context.ts'
 import type { LocalHealth } from './health.ts'
 import type { Claim } from './messages.ts'
-import type { ProbeOrder } from './probe-order.ts'
+import type { ProbeRing } from './probe-ring.ts'
 import type { SignedRecord } from './record.ts'
 import type { RumourQueue } from './rumours.ts'
-import { overrides, stateCode, stateOfCode } from './states.ts'
+import { isProbed, overrides, stateCode, stateOfCode } from './states.ts'
 import type { Suspicions } from './suspicions.ts'
 import { Wants } from './wants.ts'
 
@@ -17,7 +17,7 @@ export class ClaimBook {
   readonly #context: MachineContext
   readonly #rumours: RumourQueue
   readonly #suspicions: Suspicions
-  readonly #order: ProbeOrder
+  readonly #ring: ProbeRing
   readonly #health: LocalHealth
   readonly #wants: Wants
   /** Short ids of nodes that were revoked. */
@@ -29,12 +29,12 @@ export class ClaimBook {
 
   constructor(
     context: MachineContext,
-    parts: { rumours: RumourQueue; suspicions: Suspicions; order: ProbeOrder; health: LocalHealth },
+    parts: { rumours: RumourQueue; suspicions: Suspicions; ring: ProbeRing; health: LocalHealth },
   ) {
     this.#context = context
     this.#rumours = parts.rumours
     this.#suspicions = parts.suspicions
-    this.#order = parts.order
+    this.#ring = parts.ring
     this.#health = parts.health
     this.#wants = new Wants(context)
   }
@@ -128,6 +128,7 @@ export class ClaimBook {
     const { table, directory, nowMs } = this.#context
     const peerId = directory.peerIdAt(member)
     this.#rumours.drop(member)
+    this.#ring.remove(member)
     directory.releaseRecord(table.record[member]!)
     table.setState(member, 0, nowMs)
     directory.release(member)
@@ -189,7 +190,8 @@ export class ClaimBook {
       this.#context.observe('suspected')
       if (source !== 'own-finding') this.onSuspicion(member)
     }
-    if (claim.state <= stateCode.stalled && (from === 0 || from >= stateCode.dead)) this.#order.add(member)
+    if (isProbed(claim.state)) this.#ring.add(member)
+    else this.#ring.remove(member)
     this.#rumours.replace({ member, accuser, refused })
     if (from !== claim.state) this.#announce(member, stateOfCode(from), reason)
     if (source === 'own-finding') this.onFinding()

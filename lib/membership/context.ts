@@ -5,6 +5,11 @@ import type { SignedRecord } from './record.ts'
 import type { MembershipSettings } from './settings.ts'
 import type { MemberTable } from './table.ts'
 
+/** So many of a choice that prefers the own zone are drawn from it; the rest, from all, keeps the flock connected. */
+const ownZoneShare = 2 / 3
+/** Draws in search of members of the own zone: enough where one in ten is. */
+const zoneAttempts = 32
+
 /** What the parts of one machine share. */
 export class MachineContext {
   readonly settings: MembershipSettings
@@ -19,6 +24,8 @@ export class MachineContext {
   nowMs = 0
   leaving = false
   datagrams = true
+  /** The cluster's clock is this much ahead of `nowMs`. */
+  #clockOffsetMs = 0
   #effects: Effect[] = []
   #token = 0
 
@@ -58,6 +65,23 @@ export class MachineContext {
     return this.#token
   }
 
+  /**
+   * A clock that the nodes share well enough to probe in turns: it begins with the oldest of them, runs with the
+   * fastest, and whoever hears of a later reading takes it over. It says nothing about the time of day.
+   */
+  get clockMs(): number {
+    return Math.max(0, Math.floor(this.nowMs + this.#clockOffsetMs))
+  }
+
+  hearClock(readingMs: number): void {
+    this.#clockOffsetMs = Math.max(this.#clockOffsetMs, readingMs - this.nowMs)
+  }
+
+  /** The clock begins at 0 with this node, until it hears of others. */
+  startClock(): void {
+    this.#clockOffsetMs = -this.nowMs
+  }
+
   takeEffects(): Effect[] {
     const effects = this.#effects
     this.#effects = []
@@ -66,6 +90,21 @@ export class MachineContext {
 
   recordOf(index: number): SignedRecord {
     return index === this.self ? this.own : this.directory.recordAt(this.table.record[index]!)
+  }
+
+  /** Like `sample`, but most of them from this node's own zone where there are enough. */
+  sampleNear(count: number, fits: (index: number) => boolean): number[] {
+    const { zone } = this.own.record
+    const near: number[] = []
+    const size = this.table.state.length
+    const wanted = zone === '' ? 0 : Math.floor(count * ownZoneShare)
+    for (let attempt = 0; attempt < zoneAttempts && near.length < wanted && size > 0; attempt++) {
+      const index = Math.floor(this.rng.next() * size)
+      if (this.table.stateOf(index) === 0 || near.includes(index) || !fits(index)) continue
+      if (this.recordOf(index).record.zone === zone) near.push(index)
+    }
+    const anywhere = this.sample(count - near.length, (index) => !near.includes(index) && fits(index))
+    return [...near, ...anywhere]
   }
 
   /** Up to `count` different members that `fits`, drawn evenly; looks at no more than it must. */

@@ -38,6 +38,11 @@ export class MemberDirectory {
     this.#freeIdentities.push(index)
   }
 
+  /** One more use of an identity that is in use. */
+  retain(index: number): void {
+    this.#identities[index]!.uses++
+  }
+
   find(shortId: string): number | undefined {
     return this.#indexByShortId.get(shortId)
   }
@@ -69,6 +74,11 @@ export class MemberDirectory {
     if (namesakes === undefined) this.#recordsByName.set(name, new Set([index]))
     else namesakes.add(index)
     return index
+  }
+
+  /** One more use of a record that is in use. */
+  retainRecord(index: number): void {
+    this.#records[index]!.uses++
   }
 
   releaseRecord(index: number): void {

@@ -61,6 +61,7 @@ export type Observation =
   | 'relay-dropped'
   | 'refuted'
   | 'slept'
+  | 'starved'
   | 'stale-timer'
   | 'suspected'
   | 'confirmed'

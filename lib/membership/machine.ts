@@ -6,9 +6,10 @@ import { MachineContext } from './context.ts'
 import type { MemberDirectory } from './directory.ts'
 import type { Effect, MembershipEvent, Timer } from './events.ts'
 import { LocalHealth } from './health.ts'
-import { type Claim, decodeMessage, type Message, messageType } from './messages.ts'
+import { Inbox } from './inbox.ts'
+import { type Claim, messageType } from './messages.ts'
 import { Packets } from './packets.ts'
-import { ProbeOrder } from './probe-order.ts'
+import { ProbeRing } from './probe-ring.ts'
 import { Prober } from './prober.ts'
 import type { SignedRecord } from './record.ts'
 import { Relays } from './relays.ts'
@@ -26,6 +27,8 @@ export interface MachineOptions {
   readonly directory: MemberDirectory
   readonly rng: Rng
   readonly settings?: MembershipSettings
+  /** Begins with all that this machine of the same directory knows: a simulation need not play ten thousand joins. */
+  readonly like?: MembershipMachine
 }
 
 /** A member as the machine knows it; `sinceMs` is monotonic. */
@@ -47,16 +50,19 @@ export class MembershipMachine {
   readonly #rumours = new RumourQueue()
   readonly #health: LocalHealth
   readonly #suspicions: Suspicions
-  readonly #order: ProbeOrder
+  readonly #ring: ProbeRing
   readonly #claims: ClaimBook
   readonly #packets: Packets
   readonly #prober: Prober
   readonly #relays: Relays
   readonly #upkeep: Upkeep
+  readonly #inbox: Inbox
   #roundToken = 0
   #gossipToken = 0
   #leaveRounds = 0
   #hintsLeft: number
+  /** What was due before is late for one and the same reason. */
+  #awakeSinceMs = Number.NEGATIVE_INFINITY
 
   constructor(options: MachineOptions) {
     const settings = options.settings ?? defaultSettings
@@ -68,9 +74,9 @@ export class MembershipMachine {
     this.#hintsLeft = settings.maxConcurrentProbes
     this.#health = new LocalHealth(settings.maxLocalHealth)
     this.#suspicions = new Suspicions(context)
-    this.#order = new ProbeOrder(rng)
+    this.#ring = new ProbeRing(directory)
     const rumours = this.#rumours
-    const shared = { rumours, suspicions: this.#suspicions, order: this.#order, health: this.#health }
+    const shared = { rumours, suspicions: this.#suspicions, ring: this.#ring, health: this.#health }
     this.#claims = new ClaimBook(context, shared)
     this.#packets = new Packets(context, rumours, this.#claims)
     const { claims, packets } = { claims: this.#claims, packets: this.#packets }
@@ -78,11 +84,30 @@ export class MembershipMachine {
     this.#prober = new Prober(context, { packets, claims, suspicions: this.#suspicions, health })
     this.#relays = new Relays(context, packets)
     this.#upkeep = new Upkeep(context, packets, claims)
+    this.#inbox = new Inbox(context, {
+      packets,
+      claims,
+      suspicions: this.#suspicions,
+      prober: this.#prober,
+      relays: this.#relays,
+    })
     this.#claims.onSuspicion = (member) => this.#verify(member)
     this.#claims.onFinding = () => this.#tell(settings.gossipFanout)
+    if (options.like !== undefined) this.#adopt(options.like)
     table.setState(self, stateCode.alive, 0)
+    this.#ring.add(self)
     table.incarnation[self] = options.incarnation
     table.record[self] = directory.acquireRecord(options.self)
+  }
+
+  #adopt(other: MembershipMachine): void {
+    const { table, directory } = this.#context
+    table.copy(other.#context.table)
+    this.#ring.copy(other.#ring)
+    for (const index of table.indexes()) {
+      directory.retain(index)
+      directory.retainRecord(table.record[index]!)
+    }
   }
 
   /** Handles one event at monotonic time `nowMs` and returns the effects, in order. */
@@ -96,7 +121,7 @@ export class MembershipMachine {
         this.#timer(event.timer)
         break
       case 'message':
-        this.#message(event)
+        this.#inbox.receive(event)
         break
       case 'tcp-result':
         this.#prober.connected(event.token, event.result)
@@ -190,23 +215,27 @@ export class MembershipMachine {
       signed: this.#context.recordOf(index),
       state: index === this.#context.self && this.#context.leaving ? 'left' : state,
       incarnation: table.incarnation[index]!,
-      sinceMs: table.sinceMs[index]!,
+      sinceMs: table.sinceMs(index),
       rttMs: Number.isNaN(rttMs) ? undefined : rttMs,
     }
   }
 
   #start(): void {
     const { rng, settings } = this.#context
-    this.#context.table.sinceMs[this.#context.self] = this.#context.nowMs
+    this.#context.table.touch(this.#context.self, this.#context.nowMs)
+    this.#context.startClock()
     this.#roundToken = this.#context.schedule('round', settings.probeIntervalMs * rng.next())
     this.#upkeep.start()
   }
 
   #timer(timer: Timer): void {
     const { settings, nowMs } = this.#context
-    if (nowMs - timer.atMs > settings.sleptThresholdMs) this.#slept()
+    const lateMs = nowMs - timer.atMs
+    const isNews = timer.atMs > this.#awakeSinceMs
+    if (isNews && lateMs > settings.sleptThresholdMs) this.#slept()
+    else if (isNews && lateMs > settings.starvedThresholdMs) this.#starved(lateMs)
     const { token } = timer
-    if (timer.kind === 'round' && token === this.#roundToken) this.#round()
+    if (timer.kind === 'round' && token === this.#roundToken) this.#round(timer.atMs)
     else if (timer.kind === 'gossip' && token === this.#gossipToken) this.#gossip()
     else if (timer.kind === 'ping') this.#prober.pingTimedOut(token)
     else if (timer.kind === 'probe') this.#prober.timedOut(token)
@@ -216,16 +245,19 @@ export class MembershipMachine {
     else this.#context.observe('stale-timer')
   }
 
-  #round(): void {
+  #round(dueMs: number): void {
     const { settings, table, self, leaving } = this.#context
-    this.#roundToken = this.#context.schedule('round', this.#health.stretch(settings.probeIntervalMs))
+    // From when it was due, not from now: what timers are late must not add up.
+    const lateMs = Math.min(settings.starvedThresholdMs, Math.max(0, this.#context.nowMs - dueMs))
+    const intervalMs = this.#health.stretch(settings.probeIntervalMs)
+    this.#roundToken = this.#context.schedule('round', intervalMs - lateMs)
     this.#hintsLeft = settings.maxConcurrentProbes
     if (leaving) return
     const { nowMs } = this.#context
     const isSettled = (index: number) =>
-      table.stateOf(index) !== stateCode.alive || nowMs - table.sinceMs[index]! >= settings.probeGraceMs
-    const fits = (index: number) => index !== self && isProbed(table.stateOf(index)) && isSettled(index)
-    const member = this.#order.next(fits, () => table.indexes())
+      table.stateOf(index) !== stateCode.alive || nowMs - table.sinceMs(index) >= settings.probeGraceMs
+    const round = Math.floor(this.#context.clockMs / settings.probeIntervalMs)
+    const member = this.#ring.next(self, round, isSettled)
     if (member !== undefined) this.#prober.begin(member, false)
     this.#upkeep.tick()
   }
@@ -244,55 +276,6 @@ export class MembershipMachine {
     if (rng.next() < share) this.#prober.begin(member, true)
   }
 
-  #message(event: MembershipEvent & { type: 'message' }): void {
-    const { directory, table, own } = this.#context
-    let message: Message
-    try {
-      message = decodeMessage(event.body)
-    } catch {
-      this.#context.observe('malformed')
-      return
-    }
-    const sender = directory.findPeer(event.from)
-    const isMember = sender !== undefined && table.stateOf(sender) !== 0
-    const shortId = sender === undefined ? this.#shortIdOf(event.from) : directory.shortIdAt(sender)
-    if (shortId === own.shortId) return
-    const wasDead = isMember && table.stateOf(sender) === stateCode.dead
-    const { incarnation, hash } = message
-    this.#claims.apply({ shortId, incarnation, state: stateCode.alive, hash }, 'itself', event.from)
-    for (const claim of message.claims) this.#claims.apply(claim, 'rumour', event.from)
-    if (isMember && isProbed(table.stateOf(sender))) this.#suspicions.postpone(sender)
-    if (wasDead && table.stateOf(sender) === stateCode.alive)
-      this.#context.emit({ type: 'push-pull', with: event.from, isExact: true })
-    this.#answer(message, event, isMember ? sender : undefined)
-  }
-
-  #answer(message: Message, event: MembershipEvent & { type: 'message' }, sender: number | undefined): void {
-    const { own, table } = this.#context
-    const { type, sequence, target } = message
-    const { from, replyTo } = event
-    if (type === messageType.ping) {
-      if (target !== undefined && target !== own.shortId) this.#context.observe('misdelivered')
-      else this.#packets.send(from, replyTo, this.#packets.compose(messageType.ack, sequence, sender))
-    } else if (type === messageType.pingReq) {
-      if (target !== undefined) this.#relays.begin(from, sequence, replyTo, target)
-    } else if (type === messageType.ack) {
-      if (!this.#relays.acknowledged(sequence, sender)) this.#prober.acknowledged(sequence, sender)
-    } else if (type === messageType.nack) this.#prober.refusedByHelper(sequence, sender)
-    else if (type !== messageType.gossip) this.#context.observe('unknown-type')
-    const isDoubted = sender !== undefined && table.stateOf(sender) > stateCode.alive
-    if (isDoubted && type !== messageType.ping && table.stateOf(sender) !== stateCode.left)
-      this.#packets.send(from, replyTo, this.#packets.compose(messageType.gossip, 0, sender))
-  }
-
-  #shortIdOf(peerId: PeerId): string {
-    const { directory } = this.#context
-    const index = directory.acquire(peerId)
-    const shortId = directory.shortIdAt(index)
-    directory.release(index)
-    return shortId
-  }
-
   #hint(peerId: PeerId, hint: 'refused' | 'closed' | 'stalled' | 'answered'): void {
     const { directory, table, self, leaving } = this.#context
     const member = directory.findPeer(peerId)
@@ -304,8 +287,18 @@ export class MembershipMachine {
 
   #slept(): void {
     this.#context.observe('slept')
+    this.#awakeSinceMs = this.#context.nowMs
     this.#prober.abandonAll()
     this.#suspicions.restartAll()
+    this.#health.adjust(1)
+  }
+
+  /** The event loop was held up: the own verdicts wait as much longer, since the answers are still in the sockets. */
+  #starved(byMs: number): void {
+    this.#context.observe('starved')
+    this.#awakeSinceMs = this.#context.nowMs
+    this.#prober.extendAll(byMs)
+    this.#suspicions.extendAll(byMs)
     this.#health.adjust(1)
   }
 
@@ -327,7 +320,7 @@ export class MembershipMachine {
   #tell(fanout: number): void {
     const { self, table, leaving } = this.#context
     const fits = (index: number) => index !== self && isHelpful(table.stateOf(index))
-    for (const member of this.#context.sample(fanout, fits)) {
+    for (const member of this.#context.sampleNear(fanout, fits)) {
       if (this.#rumours.size === 0 && !leaving) break
       this.#packets.sendTo(member, messageType.gossip, 0)
     }

@@ -30,16 +30,20 @@ export interface Message {
   /** The sender's own incarnation and record. */
   readonly incarnation: number
   readonly hash: string
+  /** The sender's reading of the cluster's clock, in milliseconds (see `MachineContext`); absent where it names none. */
+  readonly clockMs?: number
   /** Short id of the member that is meant: of a ping, the receiver; of an indirect one, the third. */
   readonly target?: string
   readonly claims: readonly Claim[]
 }
 
-const field = { type: 1, sequence: 2, incarnation: 3, hash: 4, target: 5, claim: 6 } as const
+const field = { type: 1, sequence: 2, incarnation: 3, hash: 4, target: 5, claim: 6, clock: 7 } as const
 const claimField = { shortId: 1, incarnation: 2, state: 3, hash: 4, accuser: 5, refused: 6 } as const
 /** Incarnations are kept in 32 bits. */
 export const maxIncarnation = 2 ** 32 - 1
 const maxClaims = 64
+/** Readings of the clock beyond this are taken for none: sums must stay exact. */
+const maxClockMs = 2 ** 48
 
 /** @throws StarlingError FRAME_TOO_LARGE where it does not fit a datagram */
 export function encodeMessage(message: Message): Uint8Array {
@@ -47,6 +51,7 @@ export function encodeMessage(message: Message): Uint8Array {
     .uint(field.type, message.type)
     .uint(field.sequence, message.sequence)
     .uint(field.incarnation, message.incarnation)
+    .uint(field.clock, message.clockMs)
     .bytes(field.hash, Buffer.from(message.hash, 'hex'))
     .bytes(field.target, message.target === undefined ? undefined : Buffer.from(message.target, 'hex'))
     .messages(field.claim, message.claims, writeClaim)
@@ -64,6 +69,7 @@ export function decodeMessage(body: Uint8Array): Message {
   let sequence = 0
   let incarnation = 0
   let hash = ''
+  let clockMs: number | undefined
   let target: string | undefined
   const claims: Claim[] = []
   readVersioned(body, (part) => {
@@ -72,14 +78,25 @@ export function decodeMessage(body: Uint8Array): Message {
     else if (part.number === field.incarnation) incarnation = boundedIncarnation(part.uint())
     else if (part.number === field.hash) hash = toHex(part.fixedBytes(recordHashSizeBytes))
     else if (part.number === field.target) target = toHex(part.fixedBytes(shortIdSizeBytes))
-    else if (part.number === field.claim) {
+    else if (part.number === field.clock) {
+      const value = part.uint()
+      if (value <= maxClockMs) clockMs = value
+    } else if (part.number === field.claim) {
       const claim = readClaim(part.bytes(256))
       if (claim !== undefined && claims.length < maxClaims) claims.push(claim)
     }
   })
   if (type === 0 || hash === '')
     throw new StarlingError('WIRE_MALFORMED', 'a membership message lacks a field')
-  return { type, sequence, incarnation, hash, claims, ...(target === undefined ? {} : { target }) }
+  return {
+    type,
+    sequence,
+    incarnation,
+    hash,
+    claims,
+    ...(clockMs === undefined ? {} : { clockMs }),
+    ...(target === undefined ? {} : { target }),
+  }
 }
 
 export function writeClaim(writer: FieldWriter, claim: Claim): void {

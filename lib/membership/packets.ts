@@ -39,6 +39,7 @@ export class Packets {
       sequence,
       incarnation: table.incarnation[self]!,
       hash: own.hash,
+      clockMs: this.#context.clockMs,
       claims,
       ...(target === undefined ? {} : { target }),
     })

@@ -16,6 +16,7 @@ interface Probe {
   nacks: number
   tcp: TcpProbeResult | 'pending' | undefined
   endToken: number
+  endMs: number
 }
 
 /** Probes members: a ping, then help from three others and a TCP connection, then a verdict (SWIM paper §3.1). */
@@ -67,6 +68,7 @@ export class Prober {
       nacks: 0,
       tcp: undefined,
       endToken: 0,
+      endMs: nowMs,
     }
     this.#probes.set(token, probe)
     this.#tokenByMember.set(member, token)
@@ -84,7 +86,7 @@ export class Prober {
     const { member } = probe
     const { self, table, settings, datagrams } = this.#context
     const isHelper = (index: number) => index !== self && index !== member && isHelpful(table.stateOf(index))
-    for (const helper of this.#context.sample(settings.indirectProbes, isHelper)) {
+    for (const helper of this.#context.sampleNear(settings.indirectProbes, isHelper)) {
       probe.helpers.add(helper)
       this.#packets.sendTo(helper, messageType.pingReq, token, { target: this.#shortId(member) })
     }
@@ -147,6 +149,13 @@ export class Prober {
     for (const [token, probe] of this.#probes) this.#forget(token, probe)
   }
 
+  /** This node was starved for so long: what was sent to it meanwhile still waits in its sockets. */
+  extendAll(byMs: number): void {
+    const { nowMs } = this.#context
+    for (const [token, probe] of this.#probes)
+      this.#endIn(token, probe, Math.max(0, probe.endMs - nowMs) + byMs)
+  }
+
   #connect(token: number, probe: Probe): void {
     if (probe.tcp !== undefined) return
     probe.tcp = 'pending'
@@ -166,6 +175,7 @@ export class Prober {
 
   #endIn(token: number, probe: Probe, afterMs: number): void {
     this.#tokenByEnd.delete(probe.endToken)
+    probe.endMs = this.#context.nowMs + afterMs
     probe.endToken = this.#context.schedule('probe', afterMs)
     this.#tokenByEnd.set(probe.endToken, token)
   }

@@ -30,7 +30,9 @@ export interface MembershipSettings {
   /** What is left of a suspicion when enough members were refused. */
   readonly refusedSuspicionMs: number
   readonly stalledTimeoutMs: number
-  /** A timer that fires so late means that this node slept or was starved. */
+  /** A timer that fires so late means that this node was starved: its verdicts wait as much longer. */
+  readonly starvedThresholdMs: number
+  /** A timer that fires so late means that this node slept. */
   readonly sleptThresholdMs: number
   readonly maxLocalHealth: number
   readonly pushPullIntervalMs: number
@@ -64,6 +66,7 @@ export const defaultSettings: MembershipSettings = Object.freeze({
   suspicionConfirmations: 3,
   refusedSuspicionMs: 300,
   stalledTimeoutMs: 30_000,
+  starvedThresholdMs: 100,
   sleptThresholdMs: 750,
   maxLocalHealth: 8,
   pushPullIntervalMs: 30_000,

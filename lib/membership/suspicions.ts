@@ -85,6 +85,15 @@ export class Suspicions {
     this.#restart(member, suspicion)
   }
 
+  /** This node was starved for so long: a refutation may wait in its sockets. */
+  extendAll(byMs: number): void {
+    for (const [member, suspicion] of this.#byMember) {
+      suspicion.startedMs += byMs
+      suspicion.deadlineMs = Number.POSITIVE_INFINITY
+      this.#settle(member, suspicion)
+    }
+  }
+
   /** This node slept: nobody has had a chance to answer it. */
   restartAll(): void {
     for (const [member, suspicion] of this.#byMember) this.#restart(member, suspicion)

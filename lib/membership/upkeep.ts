@@ -32,8 +32,11 @@ export class Upkeep {
   }
 
   start(): void {
-    const { nowMs, rng, settings } = this.#context
-    this.#nextPushPullMs = nowMs + firstPushPullMs * (0.5 + rng.next())
+    const { nowMs, rng, settings, table } = this.#context
+    this.#membersBefore = table.members
+    if (table.members > 1) this.#pushPullIntervalMs = settings.pushPullIntervalMs * this.#scale()
+    const isAlone = table.members === 1
+    this.#nextPushPullMs = nowMs + this.#pushPullIntervalMs * (isAlone ? 0.5 + rng.next() : rng.next())
     this.#nextRetryMs = nowMs + settings.deadRetryIntervalMs * rng.next()
     this.#nextForgetMs = nowMs + forgetIntervalMs
   }
@@ -88,7 +91,7 @@ export class Upkeep {
   #forget(): void {
     const { table, nowMs, settings } = this.#context
     for (const index of table.indexes()) {
-      const isOver = nowMs - table.sinceMs[index]! >= settings.deadMemoryMs
+      const isOver = nowMs - table.sinceMs(index) >= settings.deadMemoryMs
       if (table.stateOf(index) >= stateCode.dead && isOver) this.#claims.forget(index)
     }
   }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { MemberDirectory } from '../../lib/membership/directory.ts'
 import { LocalHealth } from '../../lib/membership/health.ts'
-import { ProbeOrder } from '../../lib/membership/probe-order.ts'
+import { ProbeRing } from '../../lib/membership/probe-ring.ts'
 import { RumourQueue, retransmitBudget } from '../../lib/membership/rumours.ts'
 import { defaultSettings } from '../../lib/membership/settings.ts'
 import { overrides } from '../../lib/membership/states.ts'
@@ -80,21 +80,54 @@ test('any two claims are ordered, so that all orders of arrival end alike', () =
   )
 })
 
-test('each member is probed once in a pass, and a new one within the next two', () => {
-  const members = new Set(Array.from({ length: 20 }, (_, index) => index))
-  const order = new ProbeOrder(seededRng(3))
-  const next = () =>
-    order.next(
-      (member) => members.has(member),
-      () => members,
+/** Rings of nodes that share nothing but what they believe. */
+function ringsOf(members: number) {
+  const records = Array.from({ length: members }, () => makeSigned())
+  return records.map((own) => {
+    const directory = new MemberDirectory()
+    const ring = new ProbeRing(directory)
+    const numbers = records.map(({ record }) => directory.acquire(record.peerId))
+    for (const number of numbers) ring.add(number)
+    const self = directory.findPeer(own.record.peerId)!
+    const probedIn = (round: number, fits: (member: number) => boolean = () => true) => {
+      const member = ring.next(self, round, fits)
+      return member === undefined ? undefined : directory.shortIdAt(member)
+    }
+    return { ring, self, own: own.shortId, probedIn, numbers }
+  })
+}
+
+test('in each round every member is probed by one other, and nobody by itself', () => {
+  for (const members of [2, 3, 50]) {
+    const rings = ringsOf(members)
+    for (let round = 0; round < 200; round++) {
+      const probed = rings.map(({ probedIn }) => probedIn(round))
+      assert.equal(new Set(probed).size, members)
+      assert.ok(rings.every(({ own }, index) => own !== probed[index]))
+    }
+  }
+})
+
+test('each member is probed by each other one within two passes, whatever the round', () => {
+  const [ring] = ringsOf(37)
+  for (const first of [0, 11, 2 ** 32 - 20, 2 ** 40 + 3]) {
+    const probed = new Set(Array.from({ length: 2 * 64 }, (_, step) => ring!.probedIn(first + step)))
+    assert.equal(probed.size, 36)
+  }
+})
+
+test('who is not to be probed is passed over for the next, and a member that is gone for ever', () => {
+  const [ring] = ringsOf(10)
+  const only = ring!.numbers.find((number) => number !== ring!.self)!
+  for (let round = 0; round < 20; round++)
+    assert.equal(
+      ring!.probedIn(round, (member) => member === only),
+      ring!.probedIn(0, (member) => member === only),
     )
-  const pass = () => Array.from({ length: members.size }, next)
-  assert.equal(new Set(pass()).size, 20)
-  members.add(99)
-  order.add(99)
-  assert.ok([...pass(), ...pass()].includes(99))
-  members.clear()
-  assert.equal(next(), undefined)
+  for (const number of ring!.numbers) if (number !== ring!.self) ring!.ring.remove(number)
+  ring!.ring.remove(only)
+  assert.equal(ring!.probedIn(0), undefined)
+  assert.equal(ring!.ring.size, 1)
 })
 
 test('local health stretches time-outs and stays within its bounds', () => {

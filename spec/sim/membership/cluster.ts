@@ -1,12 +1,13 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import type { Endpoint, MemberRecord, MemberState } from '../../../lib/core/peer.ts'
-import { type PeerId, peerIdFromPublicKey } from '../../../lib/core/peer-id.ts'
+import type { PeerId } from '../../../lib/core/peer-id.ts'
 import { MemberDirectory } from '../../../lib/membership/directory.ts'
 import type { Effect, MembershipEvent, Observation } from '../../../lib/membership/events.ts'
 import { decodeClaims, encodeClaims } from '../../../lib/membership/exchange.ts'
 import { MembershipMachine } from '../../../lib/membership/machine.ts'
 import type { Claim } from '../../../lib/membership/messages.ts'
 import { hashRegistries, signRecord } from '../../../lib/membership/record.ts'
+import { simIdentity } from '../identity.ts'
 import type { SimKernel } from '../kernel.ts'
 
 /** A change that one node saw in another. */
@@ -69,9 +70,7 @@ export class SimCluster {
   }
 
   add(name: string, shownName = name): void {
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-    const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
-    const peerId = peerIdFromPublicKey(raw)
+    const { peerId, privateKey } = simIdentity(`${this.kernel.seed} ${name}`)
     this.#nameOf.set(peerId, name)
     const member = { name, key: privateKey, peerId, sequence: 0, incarnation: 0 }
     this.#boot(Object.assign(member, { machine: undefined as unknown as MembershipMachine }), shownName)
