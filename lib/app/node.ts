@@ -18,7 +18,6 @@ import { readyView, statusView } from './node-status.ts'
 import { imageViews, isOffered, peerViews, whereView } from './node-view.ts'
 import { RecentRequests } from './registry/recent-requests.ts'
 import { createSharing, type Sharing } from './sharing.ts'
-import { openNodeCluster } from './supervisor/node-cluster.ts'
 import { createSystemRng, systemClock } from './system.ts'
 import { createCredentials, loadCredentials } from './trust/files.ts'
 
@@ -76,7 +75,7 @@ export async function startNode(
     const isJoined = role === 'server' || config.join !== undefined
     const common = { config, log, metrics }
     const cluster = isJoined
-      ? await openNodeCluster({
+      ? await (await import('./supervisor/node-cluster.ts')).openNodeCluster({
           ...common,
           role,
           clock,

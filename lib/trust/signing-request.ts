@@ -1,6 +1,6 @@
 // @peculiar/x509 is built on a library that does not load without it.
 import 'reflect-metadata'
-import { createPrivateKey, createPublicKey, generateKeyPairSync, webcrypto } from 'node:crypto'
+import { createPrivateKey, createPublicKey, webcrypto } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
 import { JoinRefusedError } from './join-refusal.ts'
 import { weaknessOf } from './key-signature.ts'
@@ -12,12 +12,6 @@ const subjectAltName = '2.5.29.17'
 
 /** Names that a certificate may have, each as `dns:…`, `ip:…` or `uri:…`. */
 export type AllowedNames = ReadonlySet<string>
-
-/** A new P-256 key, PKCS#8 PEM. */
-export function makeCertificateKey(): string {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-}
 
 /**
  * A signing request (PKCS#10, RFC 2986) in PEM for a P-256 key.

@@ -65,6 +65,8 @@ export interface TestServer extends AsyncDisposable {
 
 export interface TestServerOptions {
   readonly name?: string
+  /** `supervisor.names` */
+  readonly names?: readonly string[]
   /** More lines of config.yaml. */
   readonly config?: string
   readonly dataDir?: string
@@ -72,11 +74,11 @@ export interface TestServerOptions {
 
 /** A server of its own in this process, on a loopback address of its own. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
-  const { name = 'server-1', config: more = '' } = options
+  const { name = 'server-1', names = [], config: more = '' } = options
   await using undo = new AsyncDisposableStack()
   const dataDir = options.dataDir ?? join(undo.use(await tempFolder('sv')).path, 'data')
   const address = loopbackNetwork().addressOf(0)
-  const text = `node: {name: ${name}}\ndataDir: ${dataDir}\nsupervisor: {listen: '${address}:9345'}\n${more}`
+  const text = `node: {name: ${name}}\ndataDir: ${dataDir}\nsupervisor: {listen: '${address}:9345', names: [${names}]}\n${more}`
   const config = parseConfig(text, '/x/config.yaml', { hostname: name, role: 'server' })
   const clock = movableClock()
   const log = recordingLog()

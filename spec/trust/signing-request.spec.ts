@@ -3,12 +3,9 @@ import assert from 'node:assert/strict'
 import { createPublicKey, generateKeyPairSync, webcrypto } from 'node:crypto'
 import { describe, it } from 'node:test'
 import * as x509 from '@peculiar/x509'
+import { makeCertificateKey } from '../../lib/trust/certificate-key.ts'
 import { JoinRefusedError } from '../../lib/trust/join-refusal.ts'
-import {
-  checkSigningRequest,
-  makeCertificateKey,
-  makeSigningRequest,
-} from '../../lib/trust/signing-request.ts'
+import { checkSigningRequest, makeSigningRequest } from '../../lib/trust/signing-request.ts'
 
 const allowed = new Set(['dns:node-1', 'ip:192.0.2.1', 'uri:starling:peer'])
 const check = (pem: string) => checkSigningRequest(pem, { nodeName: 'node-1', allowed })

@@ -28,6 +28,8 @@ const maxWaiting = 256
 export interface AdmissionsOptions {
   readonly store: ClusterStore
   readonly lifetimeMs: () => number
+  /** Names that no node may have: those of the certificate of this server, which people look at. */
+  readonly reserved: ReadonlySet<string>
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
@@ -167,6 +169,9 @@ export class Admissions {
 
   /** The password's hash to be kept for the name. @throws JoinRefusedError `name-taken` */
   async #checkName(name: string, password: string): Promise<SecretHash> {
+    if (this.#options.reserved.has(name)) {
+      throw new JoinRefusedError('name-taken', `the name ${name} is one of the servers (supervisor.names)`)
+    }
     const known = nodeOf(this.#options.store.current(), name)
     if (known === undefined) return hashSecret(password, randomBytes(saltSizeBytes))
     if (await verifySecret(password, known.password)) return known.password

@@ -4,13 +4,14 @@ import type { KeyProof, NodeReach } from '../../supervisor/api.ts'
 import { peerUriPrefix } from '../../trust/attestation.ts'
 import { readIdentity } from '../../trust/identity.ts'
 import { proveRequests } from '../../trust/key-proof.ts'
-import { makeSigningRequest } from '../../trust/signing-request.ts'
 import { advertisedEndpoints } from '../addresses.ts'
 import type { NodeKeys } from './joined-folder.ts'
 
 /** Signing requests for the keys of a node, and the proof that its identity stands behind them. */
 export async function proveKeys(keys: NodeKeys, nodeName: string): Promise<KeyProof> {
   const { peerId, publicKey, privateKey } = readIdentity(keys.identityPem)
+  // The library that it needs is large, and most starts join nothing.
+  const { makeSigningRequest } = await import('../../trust/signing-request.ts')
   const names = [`uri:${peerUriPrefix}${peerId}`]
   const servingRequest = await makeSigningRequest(keys.servingKeyPem, nodeName, names)
   const clientRequest = await makeSigningRequest(keys.clientKeyPem, nodeName)

@@ -6,7 +6,7 @@ import { ownPassword } from './cluster-memory.ts'
 import { type ClusterPart, openClusterPart } from './cluster-part.ts'
 import type { PresenceOf } from './conductor.ts'
 import { createRemoteLink } from './remote-link.ts'
-import { openServerPart, type ServerPart } from './server-part.ts'
+import type { ServerPart } from './server-part.ts'
 
 export interface NodeClusterOptions {
   readonly config: NodeConfig
@@ -43,6 +43,7 @@ export async function openNodeCluster(options: NodeClusterOptions): Promise<Node
   let server: ServerPart | undefined
   try {
     if (role === 'server') {
+      const { openServerPart } = await import('./server-part.ts')
       server = await openServerPart({ ...options, password })
       await server.start()
     }

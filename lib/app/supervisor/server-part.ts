@@ -99,7 +99,8 @@ export async function openServerPart(options: ServerPartOptions): Promise<Server
     clock,
     log,
   })
-  const admissions = new Admissions({ store, lifetimeMs, clock, log, metrics })
+  const reserved = new Set(own.names.filter((other) => other !== name))
+  const admissions = new Admissions({ store, lifetimeMs, reserved, clock, log, metrics })
   const service = createSupervisorService({
     store,
     admissions,

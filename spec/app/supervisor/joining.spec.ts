@@ -9,9 +9,10 @@ import { anchorsFor } from '../../../lib/app/supervisor/pinning.ts'
 import { StarlingError } from '../../../lib/core/errors.ts'
 import type { JoinAnswer, JoinRequest } from '../../../lib/supervisor/api.ts'
 import { peerIdsNamedBy } from '../../../lib/trust/attestation.ts'
+import { makeCertificateKey } from '../../../lib/trust/certificate-key.ts'
 import { JoinRefusedError } from '../../../lib/trust/join-refusal.ts'
 import { parseJoinToken } from '../../../lib/trust/join-token.ts'
-import { makeCertificateKey, makeSigningRequest } from '../../../lib/trust/signing-request.ts'
+import { makeSigningRequest } from '../../../lib/trust/signing-request.ts'
 import { recordingLog } from '../../support/fake-cluster.ts'
 import { joinRequest, joinTestNode, startTestServer, type TestServer } from '../../support/test-supervisor.ts'
 
@@ -87,6 +88,14 @@ describe('joining', () => {
     await server.part.admin['node-forget']?.({ name: 'node-b' })
     await join1(thief)
     await assert.rejects(join1(request), refused('name-taken'))
+  })
+
+  it('gives nobody a name that people know a server by', async () => {
+    await using named = await startTestServer({ names: ['starling.test'] })
+    const client = await named.stranger()
+    const body = await joinRequest(named.nodeToken, { name: 'starling.test' })
+    await assert.rejects(client.call('POST', '/v1/join', { body }), refused('name-taken'))
+    client.close()
   })
 
   it('refuses requests with foreign names, weak keys and garbage, and proofs of other identities', async () => {
