@@ -23,6 +23,7 @@ import { createIntegrityService, type IntegrityService, mapsPathOf } from './int
 import type { RunningMembership } from './membership/options.ts'
 import { createMembershipService } from './membership/service.ts'
 import { createRegistryControl } from './registry/control.ts'
+import { HeardTimes } from './registry/heard-times.ts'
 import { createRegistryHost, type RegistryHost } from './registry/host.ts'
 import { AttestationStore } from './trust/attestation-store.ts'
 import { createExpulsion } from './trust/expulsion.ts'
@@ -101,12 +102,13 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     enabled: config.p2p.udp,
     logger: log.child({ part: 'datagrams' }),
   })
+  const heard = new HeardTimes(clock)
   const membership = await createMembershipService({
     clock,
     rng,
     logger: log,
     metrics,
-    datagrams: udp,
+    datagrams: heard.listenTo(udp),
     rpc: host,
     connector: host,
     attestations,
@@ -163,6 +165,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     catalog,
     membership,
     mirrors: () => settings.current().mirrors,
+    heard,
     tagRules: (registry) => settings.current().tagRules?.(registry) ?? { resolve: true, disputed: 'refuse' },
     filter,
     order: new CandidateOrder({ zone: config.node.zone, clock, rng }),

@@ -21,6 +21,8 @@ export interface CandidatePeer {
 export interface Candidate {
   readonly peer: CandidatePeer
   readonly reach: number | 'complete'
+  /** Milliseconds since the peer was heard from, when the answer was made; absent: not known. */
+  readonly heardAgoMs?: number
 }
 
 export type LookupTarget =
@@ -105,8 +107,8 @@ export interface TransferReport {
   readonly status?: number
 }
 
-/** Where the bytes of an answer came from. */
-export type RequestSource = 'local' | 'peer' | 'memory' | 'none'
+/** Where the bytes of an answer came from; `redirect`: the client was sent to a holder. */
+export type RequestSource = 'local' | 'peer' | 'memory' | 'none' | 'redirect'
 
 /** One request to the registry API, for the log, the metrics and `starling status`. */
 export interface RequestReport {

@@ -6,16 +6,20 @@ export interface ParsedManifest {
   readonly mediaType: string
   /** Digests that it names, in order: config and layers of a manifest, manifests of an index. */
   readonly children: readonly Digest[]
+  /** What it says of their sizes, in bytes and in the same order; NaN where it says nothing of use. */
+  readonly childSizes?: readonly number[]
 }
 
-function digestsOf(list: unknown): Digest[] {
-  if (!Array.isArray(list)) return []
-  const digests: Digest[] = []
+function childrenOf(list: readonly unknown[]): Required<Omit<ParsedManifest, 'mediaType'>> {
+  const children: Digest[] = []
+  const childSizes: number[] = []
   for (const entry of list) {
-    const digest: unknown = (entry as { digest?: unknown } | null)?.digest
-    if (typeof digest === 'string' && isDigest(digest)) digests.push(digest)
+    const { digest, size } = (entry ?? {}) as { digest?: unknown; size?: unknown }
+    if (typeof digest !== 'string' || !isDigest(digest)) continue
+    children.push(digest)
+    childSizes.push(Number.isSafeInteger(size) ? (size as number) : Number.NaN)
   }
-  return digests
+  return { children, childSizes }
 }
 
 /**
@@ -37,12 +41,12 @@ export function parseManifest(bytes: Uint8Array): ParsedManifest | undefined {
       ? document.mediaType
       : undefined
   if (Array.isArray(document.manifests)) {
-    return { mediaType: declared ?? mediaTypes.ociIndex, children: digestsOf(document.manifests) }
+    return { mediaType: declared ?? mediaTypes.ociIndex, ...childrenOf(document.manifests) }
   }
   if (Array.isArray(document.layers) && document.config !== undefined) {
     return {
       mediaType: declared ?? mediaTypes.ociManifest,
-      children: [...digestsOf([document.config]), ...digestsOf(document.layers)],
+      ...childrenOf([document.config, ...(document.layers as unknown[])]),
     }
   }
   return undefined

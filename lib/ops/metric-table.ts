@@ -104,6 +104,10 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
     'Requests that were not logged because there were too many',
   ),
   starling_transfers_total: counter('Attempts to get bytes from a peer', 'outcome'),
+  starling_redirects_total: counter(
+    'Requests that might be redirected: sent to a holder, or why their bytes went through this node',
+    'outcome',
+  ),
   starling_hedges_total: counter(
     'Late ranges that were asked for twice, or not, for too many are',
     'outcome',

@@ -66,6 +66,7 @@ export class DataPlane {
       startCheck: createMapCheck({ peers, disputes: this.#disputes, metrics }),
       peers,
       cache: new VerifiedCache(),
+      metrics,
       pool: new BufferPool(blockSizeBytes, maxIdleBuffers),
       budget: new TransferBudget(limits.transferMemoryBytes),
       hedges: new HedgeBudget((outcome) => metrics.count('starling_hedges_total', { outcome })),

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import type { Digest } from '../core/digest.ts'
 import type { LookupAnswer, LookupTarget, PeerShare, RegistryControl, RequestSource } from '../core/lookup.ts'
+import type { Metrics } from '../core/ports.ts'
 import type { FlowLimit } from '../selection/flow-limit.ts'
 import type { HedgeBudget } from '../selection/hedge-budget.ts'
 import type { BufferPool } from './buffer-pool.ts'
@@ -27,6 +28,7 @@ export interface RegistryServices {
   readonly peers: PeerClient
   readonly cache: VerifiedCache
   readonly pool: BufferPool
+  readonly metrics: Metrics
   /** Memory for ranges whose turn has not come. */
   readonly budget: TransferBudget
   readonly hedges: HedgeBudget
@@ -68,7 +70,14 @@ export class Exchange {
     subject: MissSubject,
   ): Promise<Found | undefined> {
     const { registry, fromPeer } = this.request
-    const answer = await services.control.lookup({ registry, target, fromPeer })
+    // Who is sent to a holder must find it: what was heard of it a moment ago is asked for anew.
+    const fresh = !fromPeer && services.limits.transfer.mode !== 'proxy'
+    const answer = await services.control.lookup({
+      registry,
+      target,
+      fromPeer,
+      ...(fresh ? { fresh } : {}),
+    })
     this.registry = answer.registry
     if (answer.found) return answer
     this.fail(missFailure(answer.miss, answer.detail, subject, answer.registry))
@@ -92,6 +101,13 @@ export class Exchange {
       { ...contentHeaders(digest), 'content-type': mediaType, 'content-length': length, ...more },
       this.request.head ? 0 : length,
     )
+  }
+
+  /** Sends the client to where the content is (RFC 9110 §15.4.8). */
+  redirect(digest: Digest, location: string): void {
+    this.source = 'redirect'
+    this.out.head(307, { ...contentHeaders(digest), location, 'content-length': 0 }, 0)
+    this.out.finish()
   }
 
   notModified(digest: Digest): void {

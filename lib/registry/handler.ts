@@ -69,12 +69,13 @@ export class RegistryHandler {
     }
     if (this.#stopping) response.setHeader('connection', 'close')
     // Containerd would ask again at once, five times (CONTAINERD.md): it is never told to wait.
-    if (request.headers[hopHeader] === '1' && !headOnly && exchange.request.route.kind === 'blob') {
+    if (exchange.request.fromPeer && !headOnly && exchange.request.route.kind === 'blob') {
       const name = client.ok ? (client.name ?? '') : ''
       const free = this.#services.uploads.take(name)
       if (free === undefined) {
-        exchange.reason = tooBusy.message
-        sendFailure(out, tooBusy, headOnly)
+        const failure = request.headers[hopHeader] === '1' ? tooBusy : tooBusyForContainerd
+        exchange.reason = failure.message
+        sendFailure(out, failure, headOnly)
         return
       }
       response.once('close', free)
@@ -139,6 +140,9 @@ const tooBusy: OciFailure = {
   message: 'this node gives bytes to as many peers as it may',
   headers: { 'retry-after': '1' },
 }
+
+/** It was redirected here: it goes on at the next host. */
+const tooBusyForContainerd: OciFailure = { status: 503, code: 'UNAVAILABLE', message: tooBusy.message }
 
 function refusedClient(reason: string): OciFailure {
   return { status: 403, code: 'DENIED', message: reason, headers: { connection: 'close' } }

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { Agent, type RequestOptions, request as startRequest } from 'node:https'
 import { isIP, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { LRUCache } from 'lru-cache'
 import { describeError, systemErrorCode } from '../core/errors.ts'
 import type { CandidatePeer } from '../core/lookup.ts'
 import type { Clock } from '../core/ports.ts'
@@ -55,6 +56,12 @@ export class PeerClient {
   readonly #limits: PeerLimits
   readonly #clock: Clock
   readonly #checked = new WeakMap<Socket, { readonly untilMs: number }>()
+  /** By peer: its addresses that stand in its certificate, so that a client which knows no more than the address can check it. */
+  readonly #named = new LRUCache<string, { readonly addresses: readonly string[]; readonly untilMs: number }>(
+    {
+      max: maxCachedSessions,
+    },
+  )
   #agent: PeerAgent
 
   constructor(credentials: RegistryCredentials, limits: PeerLimits, clock: Clock) {
@@ -66,11 +73,19 @@ export class PeerClient {
   /** Requests under way go on with the old credentials; their connections are not kept. */
   setCredentials(credentials: RegistryCredentials): void {
     retire(this.#agent)
+    this.#named.clear()
     this.#agent = makeAgent(credentials, this.#limits)
   }
 
   close(): void {
     this.#agent.destroy()
+  }
+
+  /** The first address of a peer for which a certificate that was seen there is valid; undefined where none was seen yet. */
+  namedAddress(peer: CandidatePeer): string | undefined {
+    const known = this.#named.get(peerKeyOf(peer))
+    if (known === undefined || this.#clock.wallMs() > known.untilMs) return undefined
+    return peer.addresses.find((address) => known.addresses.includes(address))
   }
 
   /** Resolves with the head of the answer, its body unread; tries the addresses in turn while none connects. */
@@ -108,7 +123,7 @@ export class PeerClient {
         headers: { [hopHeader]: '1', ...(request.range === undefined ? {} : { range: request.range }) },
         servername: isIP(peer.name) === 0 ? peer.name : '',
         maxHeaderSize: maxHeaderSizeBytes,
-        peerKey: `${peer.peerId} ${peer.certificateKeyHash} ${peer.name}`,
+        peerKey: peerKeyOf(peer),
       }
       const outgoing = startRequest(options)
       let phase: 'queued' | 'connecting' | 'waiting' | 'done' = 'queued'
@@ -196,8 +211,14 @@ export class PeerClient {
     const untilMs = certificate.validToDate.getTime()
     if (now > untilMs) return 'its certificate is expired'
     this.#checked.set(socket, { untilMs })
+    const addresses = peer.addresses.filter((address) => certificate.checkIP(address) !== undefined)
+    this.#named.set(peerKeyOf(peer), { addresses, untilMs })
     return undefined
   }
+}
+
+function peerKeyOf(peer: CandidatePeer): string {
+  return `${peer.peerId} ${peer.certificateKeyHash} ${peer.name}`
 }
 
 function makeAgent(credentials: RegistryCredentials, limits: PeerLimits): PeerAgent {

@@ -10,6 +10,7 @@ import { sendLocalBlob } from './local-blob.ts'
 import type { LocalBlob } from './local-store.ts'
 import { askPeersForSize } from './peer-head.ts'
 import { fromPeersReason, giverNames, nobodyGaveIt, sharesOf } from './reasons.ts'
+import { redirected } from './redirect-blob.ts'
 import { openLocal, peerPath } from './sources.ts'
 import { type BodySink, runTransfer } from './transfer.ts'
 import { startNoCheck } from './transfer-check.ts'
@@ -36,6 +37,7 @@ export async function serveBlob(
   const header = applicableRange(exchange.headers.range, exchange.headers['if-range']?.toString(), digest)
   const blob = await openLocal(exchange, services, found)
   if (blob === undefined) {
+    if (redirected(exchange, services, name, found)) return
     await sendFromPeers(exchange, services, name, found, wantedBytes(header))
     return
   }

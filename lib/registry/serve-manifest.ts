@@ -70,6 +70,7 @@ async function findManifest(
     notManifest(exchange, found)
     return undefined
   }
+  services.cache.claimSizes(parsed)
   const manifest = { bytes, mediaType: parsed.mediaType }
   services.cache.putManifest(found.digest, manifest)
   return manifest

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Digest } from '../core/digest.ts'
+import type { ParsedManifest } from '../core/manifest.ts'
 
 /** What was checked against its digest once. A digest names its content, so it never gets old. */
 export interface Descriptor {
@@ -14,12 +15,14 @@ export interface Manifest {
 }
 
 const maxDescriptors = 2048
+const maxClaimsOfOne = 128
 const maxManifestBytes = 2 * 2 ** 20
 const maxCachedManifestSizeBytes = 256 * 2 ** 10
 
 /** Sizes and media types for HEAD, and small manifests, because a GET follows each HEAD. Bounded. */
 export class VerifiedCache {
   readonly #descriptors = new LRUCache<Digest, Descriptor>({ max: maxDescriptors })
+  readonly #claimedSizes = new LRUCache<Digest, number>({ max: maxDescriptors })
   readonly #manifests = new LRUCache<Digest, Manifest>({
     maxSize: maxManifestBytes,
     maxEntrySize: maxCachedManifestSizeBytes,
@@ -28,6 +31,18 @@ export class VerifiedCache {
 
   descriptor(digest: Digest): Descriptor | undefined {
     return this.#descriptors.get(digest)
+  }
+
+  /** The size that a checked manifest gives for a blob, which need not be right. */
+  claimedSize(digest: Digest): number | undefined {
+    return this.#claimedSizes.get(digest)
+  }
+
+  claimSizes({ children, childSizes = [] }: Pick<ParsedManifest, 'children' | 'childSizes'>): void {
+    for (const [index, digest] of children.slice(0, maxClaimsOfOne).entries()) {
+      const size = childSizes[index] ?? Number.NaN
+      if (size >= 0) this.#claimedSizes.set(digest, size)
+    }
   }
 
   manifest(digest: Digest): Manifest | undefined {

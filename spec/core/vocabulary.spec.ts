@@ -76,10 +76,18 @@ describe('manifests', () => {
   const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value))
 
   it('name their config and layers, and an index its manifests', () => {
-    const manifest = parseManifest(encode({ config: { digest }, layers: [{ digest }, { digest: 'x' }] }))
-    assert.deepEqual(manifest, { mediaType: mediaTypes.ociManifest, children: [digest, digest] })
-    const index = parseManifest(encode({ mediaType: mediaTypes.dockerList, manifests: [{ digest }] }))
-    assert.deepEqual(index, { mediaType: mediaTypes.dockerList, children: [digest] })
+    const manifest = parseManifest(
+      encode({ config: { digest }, layers: [{ digest: 'x' }, { digest, size: 7 }] }),
+    )
+    assert.deepEqual(manifest, {
+      mediaType: mediaTypes.ociManifest,
+      children: [digest, digest],
+      childSizes: [Number.NaN, 7],
+    })
+    const index = parseManifest(
+      encode({ mediaType: mediaTypes.dockerList, manifests: [{ digest, size: -1 }] }),
+    )
+    assert.deepEqual(index, { mediaType: mediaTypes.dockerList, children: [digest], childSizes: [-1] })
   })
 
   it('are told from any other blob without an error', () => {

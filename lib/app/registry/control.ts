@@ -22,6 +22,7 @@ import type { PeerId } from '../../core/peer-id.ts'
 import type { Clock, Logger, Metrics } from '../../core/ports.ts'
 import { canonicalRegistry, type OfferFilter } from '../../core/reference.ts'
 import type { TagRules } from '../../core/settings.ts'
+import type { HeardTimes } from './heard-times.ts'
 import { majorityDigest } from './majority.ts'
 
 /** How many holders one request may try, at most. */
@@ -38,6 +39,8 @@ export interface RegistryControlOptions {
   readonly catalog: CatalogService
   readonly membership: MembershipService
   readonly mirrors: () => MirrorSet
+  /** When a peer was heard last: by its messages, and by the bytes that it gives. */
+  readonly heard?: HeardTimes
   /** Default: every tag on which the nodes agree, and no other. */
   readonly tagRules?: (registry: string) => TagRules
   readonly filter: OfferFilter
@@ -137,7 +140,11 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
       const usable = member !== undefined && isReachable(member.state) && member.record.registryPort !== 0
       return usable && !member.self ? [member] : []
     })
-    return { candidates: order.order(members).map(toCandidate), holders: sample.holders }
+    const candidates = order.order(members).map((member) => {
+      const heardAgoMs = options.heard?.agoMs(member.record.peerId)
+      return { ...toCandidate(member), ...(heardAgoMs === undefined ? {} : { heardAgoMs }) }
+    })
+    return { candidates, holders: sample.holders }
   }
 
   function lookup(query: LookupQuery): LookupAnswer {
@@ -188,6 +195,7 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
     },
     transferred(report) {
       order.learn(report)
+      if (report.outcome === 'complete') options.heard?.heard(report.peerId)
       const hint = hints[report.outcome]
       if (hint !== undefined) membership.hint(report.peerId, hint)
       metrics.count('starling_transfers_total', { outcome: report.outcome })
