@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { StarlingError } from '../../core/errors.ts'
+import { StarlingError, systemErrorCode } from '../../core/errors.ts'
 import type { ClusterView } from '../../trust/cluster-view.ts'
 import { readTrustText } from '../trust/text.ts'
 import { writePrivateFile } from './private-file.ts'
@@ -54,8 +54,8 @@ export async function ownPassword(dataDir: string): Promise<string> {
     const { text } = await readTrustText(file, { what: 'the password of this node', secret: true })
     return text.trim()
   } catch (error) {
-    const absent = error instanceof StarlingError && error.code === 'TRUST_FILE_INVALID'
-    if (!absent) throw error
+    // Another one would make this machine a stranger to its own name.
+    if (!(error instanceof StarlingError) || systemErrorCode(error.cause) !== 'ENOENT') throw error
   }
   const password = randomBytes(32).toString('hex')
   await writePrivateFile(file, `${password}\n`)

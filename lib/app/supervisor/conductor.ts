@@ -2,10 +2,10 @@ import { describeError } from '../../core/errors.ts'
 import type { Clock, Logger, Metrics, Service } from '../../core/ports.ts'
 import type { Acknowledgement } from '../../supervisor/api.ts'
 import { type ClusterState, isRevoked } from '../../trust/cluster-state.ts'
-import { revisionOf, viewOf } from '../../trust/cluster-view.ts'
 import { advanceRotation, lateNodes, rotationOf } from '../../trust/rotation.ts'
 import type { ClusterStore } from './cluster-store.ts'
 import { resignRevocations } from './revoke.ts'
+import { toldBy } from './told-view.ts'
 
 const lookMs = 500
 /** A stage lasts at least so long: a node may just be joining with what was true before. */
@@ -53,7 +53,7 @@ export function createConductor(options: ConductorOptions): Conductor {
   }
 
   function lateIn(state: ClusterState): readonly string[] {
-    return lateNodes(present(state), acknowledged(), revisionOf(viewOf(state)))
+    return lateNodes(present(state), acknowledged(), toldBy(state).revision)
   }
 
   async function look(): Promise<void> {

@@ -3,10 +3,10 @@ import type { Logger, Metrics, Rng, Service, Subscribable } from '../../core/por
 import type { StateAnswer } from '../../supervisor/api.ts'
 import { createSupervisorClient } from '../../supervisor/client.ts'
 import { mergeStates } from '../../trust/cluster-merge.ts'
-import { stateHash } from '../../trust/cluster-state.ts'
 import type { ClusterStore } from './cluster-store.ts'
 import type { ServerCertificateSet } from './server-certificates.ts'
 import type { SupervisorService } from './supervisor-service.ts'
+import { hashOf } from './told-view.ts'
 import { pause } from './waiting.ts'
 
 const pullTimeoutMs = 60_000
@@ -56,7 +56,7 @@ export function createReplicator(options: ReplicatorOptions): Service {
     if (theirs !== undefined) {
       await store.update((ours) => {
         const merged = mergeStates(ours, theirs)
-        return stateHash(merged) === stateHash(ours) && merged.clock === ours.clock ? ours : merged
+        return hashOf(merged) === hashOf(ours) && merged.clock === ours.clock ? ours : merged
       })
     }
     service.addAcknowledged(answer.acknowledged)

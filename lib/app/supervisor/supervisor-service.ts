@@ -10,12 +10,13 @@ import type {
   WatchAnswer,
   WatchQuery,
 } from '../../supervisor/api.ts'
-import { isRevoked, stateHash } from '../../trust/cluster-state.ts'
-import { revisionOf, viewOf } from '../../trust/cluster-view.ts'
+import { nodeOf } from '../../trust/cluster-changes.ts'
+import { isRevoked } from '../../trust/cluster-state.ts'
 import { JoinRefusedError } from '../../trust/join-refusal.ts'
 import { tokenBundle } from '../../trust/rotation.ts'
 import type { Admissions, IssuedCertificates } from './admissions.ts'
 import type { ClusterStore } from './cluster-store.ts'
+import { hashOf, toldBy } from './told-view.ts'
 import { waitForChange } from './waiting.ts'
 
 /** A question for changes is answered after this time though there is none. */
@@ -48,7 +49,7 @@ export function createSupervisorService(options: SupervisorServiceOptions): Supe
   const boot = randomUUID().slice(0, 8)
   let watchers = 0
 
-  const tagNow = () => `${boot}.${heard.current()}.${stateHash(store.current()).slice(0, 32)}`
+  const tagNow = () => `${boot}.${heard.current()}.${hashOf(store.current()).slice(0, 32)}`
   const onStore = (wake: () => void) => store.subscribe(wake)
   const onAll = (wake: () => void) => {
     const ends = [store.subscribe(wake), heard.subscribe(wake)]
@@ -72,8 +73,7 @@ export function createSupervisorService(options: SupervisorServiceOptions): Supe
   }
 
   function answer(name: string, issued: IssuedCertificates): JoinAnswer {
-    const view = viewOf(store.current())
-    return { ...issued, view, revision: revisionOf(view), peers: peersFor(name) }
+    return { ...issued, ...toldBy(store.current()), peers: peersFor(name) }
   }
 
   function acknowledge(name: string, revision: string): void {
@@ -93,8 +93,7 @@ export function createSupervisorService(options: SupervisorServiceOptions): Supe
     try {
       const deadline = clock.monotonicMs() + watchMs
       for (;;) {
-        const view = viewOf(store.current())
-        const revision = revisionOf(view)
+        const { view, revision } = toldBy(store.current())
         const leftMs = deadline - clock.monotonicMs()
         if (revision !== query.seen) return { revision, view, peers: peersFor(caller.name) }
         if (leftMs <= 0 || signal.aborted) return { revision, peers: peersFor(caller.name) }
@@ -114,6 +113,8 @@ export function createSupervisorService(options: SupervisorServiceOptions): Supe
     if (!Object.hasOwn(store.current().servers, caller.name)) {
       throw new JoinRefusedError('unknown-node', `no server of the name ${caller.name} has joined`)
     }
+    // One that has just joined has no node of its own yet.
+    if (nodeOf(store.current(), caller.name) !== undefined) admissions.member(caller.name)
     if (tag === tagNow()) await waitForChange(onAll, watchMs, signal)
     return {
       tag: tagNow(),
