@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { describeError } from '../core/errors.ts'
-import type { Endpoint } from '../core/peer.ts'
+import { type Endpoint, formatEndpoint } from '../core/peer.ts'
 import type { Logger } from '../core/ports.ts'
 
 /** A signed record has room for this many addresses. */
@@ -73,4 +73,10 @@ export async function resolveBootstrap(
     .filter(([key]) => !ownKeys.has(key))
     .map(([, endpoint]) => endpoint)
     .slice(0, maxBootstrapEndpoints)
+}
+
+/** The endpoints of `peers` that are not this node's own. */
+export function othersOf(peers: readonly Endpoint[], own: readonly Endpoint[]): readonly Endpoint[] {
+  const ours = new Set(own.map(formatEndpoint))
+  return peers.filter((peer) => !ours.has(formatEndpoint(peer)))
 }

@@ -66,6 +66,7 @@ export function statusView(sources: StatusSources): StatusView {
     })),
     imports: sources.imports.view(),
     ...(sources.cluster === undefined ? {} : { cluster: sources.cluster.view() }),
+    flights: sharing?.flights.views() ?? [],
     problems: problemsOf(sources, certificates),
   }
 }

@@ -7,7 +7,7 @@ import type { ContentStore, StoreChange } from '../core/content-store.ts'
 import type { Credentials } from '../core/credentials.ts'
 import { describeError } from '../core/errors.ts'
 import type { RequestReport } from '../core/lookup.ts'
-import { type Endpoint, formatEndpoint, isReachable, type MemberState } from '../core/peer.ts'
+import { type Endpoint, isReachable, type MemberState } from '../core/peer.ts'
 import type { Clock, Logger, Metrics, Rng, Service } from '../core/ports.ts'
 import { OfferFilter } from '../core/reference.ts'
 import type { Settings } from '../core/settings.ts'
@@ -16,9 +16,12 @@ import { createUdpTransport, type UdpTransport } from '../network/udp-transport.
 import type { RegistryTuning } from '../registry/messages.ts'
 import { CandidateOrder } from '../selection/candidate-order.ts'
 import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
-import { advertisedEndpoints, resolveBootstrap } from './addresses.ts'
+import { advertisedEndpoints, othersOf, resolveBootstrap } from './addresses.ts'
 import { createCatalogService } from './catalog/service.ts'
 import { createStore } from './create-store.ts'
+import { createNodeFlights } from './flights/create.ts'
+import type { FlightsService } from './flights/service.ts'
+import { splitDatagrams } from './flights/split-datagrams.ts'
 import { createIntegrityService, type IntegrityService, mapsPathOf } from './integrity/service.ts'
 import type { RunningMembership } from './membership/options.ts'
 import { createMembershipService } from './membership/service.ts'
@@ -62,6 +65,7 @@ export interface Sharing extends Service {
   readonly store: ContentStore
   readonly registry: RegistryHost
   readonly integrity: IntegrityService
+  readonly flights: FlightsService
   /**
    * The registry API is served at other addresses from now on; transfers in flight end at the old ones.
    * @throws StarlingError PORT_IN_USE; then nothing has changed
@@ -81,11 +85,6 @@ function originStateOf(state: MemberState): OriginState {
   return isReachable(state) ? 'live' : 'masked'
 }
 
-function othersOf(peers: readonly Endpoint[], own: readonly Endpoint[]): readonly Endpoint[] {
-  const ours = new Set(own.map(formatEndpoint))
-  return peers.filter((peer) => !ours.has(formatEndpoint(peer)))
-}
-
 /** Builds the parts and joins them; nothing is opened before `start`. */
 export async function createSharing(options: SharingOptions): Promise<Sharing> {
   const { config, credentials, settings, peers, clock, rng, log, metrics } = options
@@ -103,12 +102,13 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     logger: log.child({ part: 'datagrams' }),
   })
   const heard = new HeardTimes(clock)
+  const datagrams = splitDatagrams(heard.listenTo(udp))
   const membership = await createMembershipService({
     clock,
     rng,
     logger: log,
     metrics,
-    datagrams: heard.listenTo(udp),
+    datagrams: datagrams.membership,
     rpc: host,
     connector: host,
     attestations,
@@ -161,7 +161,13 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     log: log.child({ part: 'integrity' }),
     metrics,
   })
+  const flights = createNodeFlights({
+    ...{ peerId: set.peerId, membership, catalog, settings, config, store, clock, log, metrics },
+    datagrams: datagrams.flights,
+    rpc: host,
+  })
   const control = createRegistryControl({
+    flights,
     catalog,
     membership,
     mirrors: () => settings.current().mirrors,
@@ -221,7 +227,10 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
       expelRevoked(next)
     }),
   ]
-  membership.onChange(() => registry.lookupsChanged())
+  membership.onChange((change) => {
+    flights.memberChanged(change)
+    registry.lookupsChanged()
+  })
   catalog.onChanged(() => registry.lookupsChanged())
   catalog.onRegistriesChanged((registries) => membership.setRegistries(registries))
 
@@ -279,6 +288,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     membership,
     catalog,
     integrity,
+    flights,
     storeService,
   ]
 
@@ -301,6 +311,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     },
     tune: (next) => registry.tune(tuningOf(next)),
     integrity,
+    flights,
     hasInventory: () => hasInventory,
     async start() {
       try {

@@ -1,9 +1,13 @@
 import type { Command } from 'commander'
-import type { ClusterStatusView, ImportView, StatusView } from '../core/ops-view.ts'
+import type { ClusterStatusView, FlightView, ImportView, StatusView } from '../core/ops-view.ts'
+import { formatSize } from '../core/units.ts'
 import { type CliContext, examples } from './context.ts'
 import { addNodeOptions, findNode, type NodeOptions } from './find-node.ts'
 import { formatAge, formatFacts, formatTable, type OutputFormat, outputOption, print } from './output.ts'
 import { progressText } from './progress.ts'
+
+/** More flights are counted. */
+const maxFlights = 12
 
 /** `starling status` */
 export function addStatusCommand(program: Command, context: CliContext): void {
@@ -46,6 +50,7 @@ function statusText(status: StatusView): string {
     ],
     ['store', storeText.join(', ')],
     ['images folder', importsText(status.imports)],
+    ['flights', flightsText(status.flights ?? [])],
     ['members', `${memberText}; ${status.connections} connected`],
     ...(status.cluster === undefined ? [] : [['servers', clusterText(status.cluster)] as const]),
     ['certificates', status.certificates.map(({ name, notAfter }) => `${name} until ${notAfter}`)],
@@ -68,6 +73,22 @@ function statusText(status: StatusView): string {
 function clusterText({ servers, follows, embeddedRegistry }: ClusterStatusView): string {
   const from = follows === null ? 'none answers now' : `changes come from ${follows}`
   return `${servers.join(', ')}; ${from}; embedded-registry is ${embeddedRegistry ? 'on' : 'off'}`
+}
+
+function flightsText(flights: readonly FlightView[]): string | readonly string[] {
+  if (flights.length === 0) return 'none'
+  const lines = flights.slice(0, maxFlights).map((flight) => {
+    const { role, parent, digest, reachedBytes, sizeBytes, participants } = flight
+    const what = {
+      lead: 'from upstream, for others',
+      follow: `from ${parent ?? 'nobody'}`,
+      steward: `arranged for ${participants} ${participants === 1 ? 'node' : 'nodes'}`,
+    }[role]
+    const size = sizeBytes === null ? 'an unknown size' : formatSize(sizeBytes)
+    return `${digest.slice(0, 19)}… ${what}: ${formatSize(reachedBytes)} of ${size}`
+  })
+  const more = flights.length - lines.length
+  return more > 0 ? [...lines, `and ${more} more`] : lines
 }
 
 function importsText(imports: ImportView | undefined): readonly string[] {

@@ -44,6 +44,8 @@ export const configDefaults = {
   manageHosts: false,
   removeHostsAtStop: false,
   resolveTags: true,
+  flights: true,
+  flightPatience: '2s',
   disputedTags: 'auto',
   /** Below `dataDir`: where servers and nodes that join keep what is a trust folder elsewhere. */
   joinedTrustDir: 'trust',

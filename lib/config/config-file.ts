@@ -134,7 +134,9 @@ function normalise(
       defaults.disableDefaultRegistryEndpoint,
     manageHosts: document.manageHosts ?? defaults.manageHosts,
     removeHostsAtStop: document.removeHostsAtStop ?? defaults.removeHostsAtStop,
-    resolveTags: normaliseResolveTags(document.resolveTags ?? defaults.resolveTags),
+    resolveTags: normaliseByHost(document.resolveTags ?? defaults.resolveTags),
+    flights: normaliseByHost(document.flights ?? defaults.flights),
+    flightPatienceMs: milliseconds(document.flightPatience ?? defaults.flightPatience),
     disputedTags: document.disputedTags ?? defaults.disputedTags,
     ...normaliseJoin(document, resolve),
     supervisor: normaliseSupervisor(document),
@@ -154,7 +156,7 @@ function normaliseStore(
   }
 }
 
-function normaliseResolveTags(value: NonNullable<ConfigDocument['resolveTags']>): Record<string, boolean> {
+function normaliseByHost(value: NonNullable<ConfigDocument['resolveTags']>): Record<string, boolean> {
   if (typeof value === 'boolean') return value ? {} : { '*': false }
   return Object.fromEntries(Object.entries(value).map(([host, on]) => [canonicalRegistry(host), on]))
 }
@@ -183,13 +185,16 @@ function findConflicts(
     const hint = 'remove one of them'
     report('/transfer/stallTimeout', 'transfer.stallTimeout is another name of registry.stallTimeout', hint)
   }
-  for (const host of Object.keys(typeof document.resolveTags === 'object' ? document.resolveTags : {})) {
-    if (host === '*' || isRegistryHost(host)) continue
-    report(
-      pointerTo('/resolveTags', host),
-      `${JSON.stringify(host)} is not a registry host`,
-      'write docker.io or "*"',
-    )
+  for (const key of ['resolveTags', 'flights'] as const) {
+    const value = document[key]
+    for (const host of Object.keys(typeof value === 'object' ? value : {})) {
+      if (host === '*' || isRegistryHost(host)) continue
+      report(
+        pointerTo(`/${key}`, host),
+        `${JSON.stringify(host)} is not a registry host`,
+        'write docker.io or "*"',
+      )
+    }
   }
   const taken = new Map<string, string>()
   const listens: readonly [string, string, readonly Endpoint[]][] = [

@@ -55,6 +55,8 @@ export interface ConfigDocument {
   readonly manageHosts?: boolean
   readonly removeHostsAtStop?: boolean
   readonly resolveTags?: boolean | Readonly<Record<string, boolean>>
+  readonly flights?: boolean | Readonly<Record<string, boolean>>
+  readonly flightPatience?: string
   readonly disputedTags?: DisputedTags
 }
 
@@ -274,6 +276,20 @@ export const configJsonSchema: Schema = {
       default: defaults.resolveTags,
       examples: ['{docker.io: false}'],
     },
+    flights: {
+      type: ['boolean', 'object'],
+      description:
+        'Are blobs given on while they are still downloaded, so that a new image comes from upstream about once; also by registry, "*" for the others',
+      additionalProperties: { type: 'boolean', description: 'For this registry', examples: [false] },
+      default: defaults.flights,
+      examples: ['{docker.io: false}'],
+    },
+    flightPatience: duration(
+      'A node from which a blob in flight should come, and of which nothing is heard for this long, is given up',
+      defaults.flightPatience,
+      '500ms',
+      '20s',
+    ),
     disputedTags: {
       type: 'string',
       enum: ['auto', 'refuse', 'majority'],

@@ -54,6 +54,8 @@ export function renderConfig(config: NodeConfig): ConfigDocument {
     manageHosts: config.manageHosts ?? false,
     removeHostsAtStop: config.removeHostsAtStop ?? false,
     resolveTags: config.resolveTags ?? {},
+    flights: config.flights ?? {},
+    flightPatience: formatDuration(config.flightPatienceMs ?? 2000),
     disputedTags: config.disputedTags ?? 'auto',
     ...renderJoin(config),
   }

@@ -23,3 +23,8 @@ export function tagRules(config: NodeConfig, plan: RegistriesPlan): (registry: s
         : 'refuse',
   })
 }
+
+/** May blobs of a registry be given on while they are still downloaded? */
+export function flightRules({ flights = {} }: NodeConfig): (registry: string) => boolean {
+  return (registry) => flights[registry] ?? flights['*'] ?? true
+}

@@ -1,10 +1,11 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import type { BlobHandle, BlobReader, BlobSource } from '../core/content-store.ts'
+import type { BlobHandle, BlobReader, BlobSource, GrowingBlob } from '../core/content-store.ts'
 import { type Digest, parseDigest } from '../core/digest.ts'
 import { StarlingError, systemErrorCode } from '../core/errors.ts'
 import { blobPath, folderProblem } from './content-folder.ts'
 import type { GrpcBlobs } from './grpc-blobs.ts'
+import { IngestFolder } from './ingest-folder.ts'
 
 /** `O_NONBLOCK`: opening a FIFO that somebody put there must not hang. */
 const openFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
@@ -19,11 +20,13 @@ export function createContainerdReader(source: BlobSource & { kind: 'containerd'
 
 class ContainerdReader implements BlobReader {
   readonly #source: BlobSource & { kind: 'containerd' }
-  readonly #open = new Set<BlobHandle>()
+  readonly #open = new Set<{ close(): Promise<void> }>()
+  readonly #ingests: IngestFolder | undefined
   #remote: Promise<GrpcBlobs> | undefined
 
   constructor(source: BlobSource & { kind: 'containerd' }) {
     this.#source = source
+    this.#ingests = source.contentPath === undefined ? undefined : new IngestFolder(source.contentPath)
   }
 
   async open(digest: Digest): Promise<BlobHandle | undefined> {
@@ -42,6 +45,18 @@ class ContainerdReader implements BlobReader {
     }
     this.#open.add(tracked)
     return tracked
+  }
+
+  async openGrowing(digest: Digest): Promise<GrowingBlob | undefined> {
+    try {
+      const blob = await this.#ingests?.open(parseDigest(digest), () =>
+        this.#open.delete(blob as GrowingBlob),
+      )
+      if (blob !== undefined) this.#open.add(blob)
+      return blob
+    } catch (error) {
+      throw unreadable(digest, error)
+    }
   }
 
   /** Also closes the handles that are still open. */

@@ -125,6 +125,10 @@ export interface NodeConfig {
   readonly removeHostsAtStop?: boolean
   /** Are tags answered: by registry, `*` for the others; absent: yes. */
   readonly resolveTags?: Readonly<Record<string, boolean>>
+  /** May blobs be given on while they are still downloaded: by registry, `*` for the others; absent: yes. */
+  readonly flights?: Readonly<Record<string, boolean>>
+  /** A node from which a blob in flight should come, and of which nothing is heard for this long, is given up. */
+  readonly flightPatienceMs?: number
   /** A tag on which nodes disagree: `auto` answers by majority where containerd has no other place to ask. */
   readonly disputedTags?: DisputedTags
   /** Present where the node joins a cluster with servers; then `trust` is made by them, in `dataDir`. */

@@ -53,10 +53,31 @@ export interface BlobHandle {
   close(): Promise<void>
 }
 
+/** `open`: being written; `done`: complete and checked; `gone`: given up. */
+export type GrowingState = 'open' | 'done' | 'gone'
+
+/** A blob that is being written into the store: what there is of it is a prefix, unverified until it is `done`. */
+export interface GrowingBlob {
+  /** How far it is, and the size that it will have, where known; always where it is done. */
+  look(): Promise<{
+    readonly state: GrowingState
+    readonly reachedBytes: number
+    readonly sizeBytes: number | undefined
+  }>
+  /** Reads up to `target.length` bytes at `offset`; returns how many. */
+  read(target: Uint8Array, offset: number): Promise<number>
+  close(): Promise<void>
+}
+
 /** Reads blobs; made on its own in each worker from a `BlobSource`. */
 export interface BlobReader {
   /** Undefined where the blob is not there. @throws StarlingError STORE_UNAVAILABLE */
   open(digest: Digest): Promise<BlobHandle | undefined>
+  /**
+   * The blob while it is being written, or as it was committed. Undefined where there is neither; absent where the store
+   * shows nothing of what is being written. @throws StarlingError STORE_UNAVAILABLE
+   */
+  openGrowing?(digest: Digest): Promise<GrowingBlob | undefined>
   close(): Promise<void>
 }
 

@@ -37,6 +37,8 @@ export interface LookupQuery {
   readonly fromPeer: boolean
   /** An answer of a moment ago is not good enough. */
   readonly fresh?: boolean
+  /** The client wants the bytes now: what nobody has yet may be followed on its way. Not from nodes that were lost. */
+  readonly claim?: { readonly lost: readonly PeerId[] }
 }
 
 /** Why a lookup found nothing; each has a sentence in the registry's error body. */
@@ -60,6 +62,11 @@ export type LookupAnswer =
       readonly candidates: readonly Candidate[]
       /** How many live holders there are in all, this node not counted. */
       readonly holders: number
+      /**
+       * `follow`: the only candidate is one that is still getting it. `serve`: this node is still getting it, and gives a peer
+       * what it has.
+       */
+      readonly flight?: 'follow' | 'serve'
     }
   | {
       readonly found: false
@@ -139,10 +146,22 @@ export interface PeerShare {
   readonly bytes: number
 }
 
+/** What a transfer that follows a blob in flight tells of its parent. */
+export interface FlightNote {
+  readonly registry: string
+  readonly digest: Digest
+  readonly parent: PeerId
+  /** `running`: is it alive still? `ended`: this many bytes came from it. `wrong`: not the bytes of the digest. */
+  readonly what: 'running' | 'ended' | 'wrong'
+  readonly bytes: number
+}
+
 /** What the registry asks of the control plane and tells it. */
 export interface RegistryControl {
   lookup(query: LookupQuery): Promise<LookupAnswer>
   list(query: ListQuery): Promise<ListAnswer>
+  /** `lost`: nothing more is to be expected of this parent. */
+  flight?(note: FlightNote): Promise<'alive' | 'lost'>
   /** An attempt begins; exactly one `transferred` of the same peer follows. */
   transferStarted?(peerId: PeerId): void
   transferred(report: TransferReport): void

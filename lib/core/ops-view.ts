@@ -41,6 +41,28 @@ export interface ClusterStatusView {
   readonly revision: string
 }
 
+/** A blob that is being downloaded and given on at the same time, as far as this node knows of it. */
+export interface FlightView {
+  readonly registry: string
+  readonly digest: string
+  /** It gets the blob from upstream for others, gets it from one of them, or arranges who follows whom. */
+  readonly role: 'lead' | 'follow' | 'steward'
+  readonly steward: string | null
+  readonly parent: string | null
+  readonly state: string
+  /** Of a steward: the most that any participant has. */
+  readonly reachedBytes: number
+  readonly sizeBytes: number | null
+  readonly participants: number
+  /** Of a steward: who follows whom. */
+  readonly tree: readonly {
+    readonly node: string
+    readonly parent: string | null
+    readonly leads: boolean
+    readonly reachedBytes: number
+  }[]
+}
+
 export interface StatusView {
   readonly name: string
   readonly peerId: string
@@ -62,6 +84,8 @@ export interface StatusView {
   readonly imports?: ImportView
   /** Of a node that has joined servers, or is one. */
   readonly cluster?: ClusterStatusView
+  /** What flies now. */
+  readonly flights?: readonly FlightView[]
   /** What an operator should look at, each in one line; empty when all is well. */
   readonly problems: readonly string[]
 }

@@ -14,6 +14,8 @@ export interface SettingsSet {
   readonly mirrors: MirrorSet
   /** Absent: every tag on which the nodes agree is answered, and no other. */
   readonly tagRules?: (registry: string) => TagRules
+  /** May blobs of a registry be given on while they are still downloaded? Absent: of all. */
+  readonly flights?: (registry: string) => boolean
 }
 
 /** The port through which settings reach the parts of a node; what is built from them can be rebuilt alone. */

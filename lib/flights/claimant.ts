@@ -182,8 +182,8 @@ export class Claimant {
       if (late === undefined || !asked(late)) return
       this.#late.take(late.id)
       // It goes upstream already: whatever the steward thought, others may follow it.
-      if (late.message.slots > 0 && message.verdict !== 'none')
-        this.#begin(late, 'lead', undefined, from, message.intervalMs, nowMs)
+      if (late.message.slots > 0 && message.verdict !== 'none' && !this.serves(late.key))
+        this.#begin(late, 'lead', undefined, from, message.intervalMs, nowMs, effects)
       return
     }
     if (!asked(claim)) return
@@ -193,26 +193,28 @@ export class Claimant {
       this.#settle(claim, 'upstream', undefined, effects)
       return
     }
-    this.#begin(claim, verdict, parent, from, message.intervalMs, nowMs)
+    this.#begin(claim, verdict, parent, from, message.intervalMs, nowMs, effects)
     this.#settle(claim, verdict, parent, effects)
   }
 
   #begin(
-    { key, message }: PendingClaim,
+    { key, message, stewards }: PendingClaim,
     role: Role,
     parent: PeerId | undefined,
     steward: PeerId,
     intervalMs: number,
     nowMs: number,
+    effects: ClaimantEffect[],
   ): void {
     const text = keyText(key)
     const known = this.#roles.get(text)
     const { offset, sizeBytes, slots } = message
     const interval = Math.max(this.#settings.wordIntervalMs, Math.min(intervalMs, 60_000))
-    this.#roles.set(text, {
+    const begun: OwnRole = {
       key,
       role,
       steward,
+      stewards: stewards.map(({ peerId }) => peerId),
       parent: role === 'follow' ? parent : undefined,
       progress: known?.progress ?? { state: slots > 0 ? 'open' : 'absent', offset, sizeBytes },
       slots,
@@ -223,7 +225,10 @@ export class Claimant {
       intervalMs: interval,
       nextWordMs: nowMs + interval,
       nextAskMs: role === 'follow' ? nowMs + this.#settings.wordIntervalMs : Number.POSITIVE_INFINITY,
-    })
+    }
+    this.#roles.set(text, begun)
+    // A steward that was only late, or is asked because the other is, should know before it makes a second one lead.
+    if (role === 'lead' || this.#stewardOf(key) !== steward) this.#tell(begun, begun.progress, effects)
   }
 
   #settle(
@@ -288,7 +293,7 @@ export class Claimant {
     this.#settle(claim, 'upstream', undefined, effects)
   }
 
-  /** To the steward that arranged it, and to the one that would be asked now. */
+  /** To the steward that arranged it, and to the one that would be asked now; of a leader both choices know. */
   #tell(role: OwnRole, progress: Progress, effects: ClaimantEffect[]): void {
     const { registry, digest } = role.key
     const message = {
@@ -300,7 +305,8 @@ export class Claimant {
       parent: role.parent,
       slots: role.slots,
     } as const
-    for (const to of new Set([role.steward, this.#stewardOf(role.key)])) {
+    const both = role.role === 'lead' ? role.stewards : []
+    for (const to of new Set([role.steward, this.#stewardOf(role.key), ...both])) {
       if (to !== undefined) effects.push({ type: 'send', to, message })
     }
   }

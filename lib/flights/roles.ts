@@ -9,6 +9,8 @@ export interface OwnRole {
   role: Role
   /** The steward that gave the role; undefined where none is known. */
   steward: PeerId | undefined
+  /** All that were to be asked. */
+  stewards: readonly PeerId[]
   parent: PeerId | undefined
   progress: Progress
   slots: number

@@ -1,7 +1,9 @@
 /** Times in milliseconds. */
 export interface FlightSettings {
-  /** What a claim may wait for a steward before the next one, or upstream, is asked. */
+  /** What a claim may wait for its steward before the second choice is asked as well. */
   readonly claimBudgetMs: number
+  /** What it may wait for both before the request goes upstream. */
+  readonly secondBudgetMs: number
   /** How often who takes part in a flight says how far it is. */
   readonly wordIntervalMs: number
   /** A parent without a word for this long is lost. */
@@ -26,6 +28,7 @@ export interface FlightSettings {
 
 export const defaultFlightSettings: FlightSettings = {
   claimBudgetMs: 20,
+  secondBudgetMs: 60,
   wordIntervalMs: 500,
   patienceMs: 2000,
   ceilingMs: 20_000,

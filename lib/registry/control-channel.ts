@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Digest } from '../core/digest.ts'
 import { describeError, StarlingError } from '../core/errors.ts'
 import type {
+  FlightNote,
   ListAnswer,
   ListQuery,
   LookupAnswer,
@@ -14,6 +15,7 @@ import type { PeerId } from '../core/peer-id.ts'
 type Question =
   | { readonly ask: 'lookup'; readonly id: number; readonly query: LookupQuery }
   | { readonly ask: 'list'; readonly id: number; readonly query: ListQuery }
+  | { readonly ask: 'flight'; readonly id: number; readonly query: FlightNote }
 
 type Notice =
   | { readonly tell: 'transferStarted'; readonly value: Parameters<Started>[0] }
@@ -26,7 +28,7 @@ type Notice =
 type Started = NonNullable<RegistryControl['transferStarted']>
 
 type Answer =
-  | { readonly id: number; readonly answer: LookupAnswer | ListAnswer }
+  | { readonly id: number; readonly answer: LookupAnswer | ListAnswer | 'alive' | 'lost' }
   | { readonly id: number; readonly error: string }
   | { readonly requestsRead: number }
 
@@ -98,6 +100,7 @@ export function createControlClient(port: MessagePort, options: ControlClientOpt
   return {
     lookup: (query) => ask<LookupAnswer>((id) => ({ ask: 'lookup', id, query })),
     list: (query) => ask<ListAnswer>((id) => ({ ask: 'list', id, query })),
+    flight: (query) => ask<'alive' | 'lost'>((id) => ({ ask: 'flight', id, query })),
     transferStarted: (value) => tell({ tell: 'transferStarted', value }),
     transferred: (value) => tell({ tell: 'transferred', value }),
     missing: (value) => tell({ tell: 'missing', value }),
@@ -142,12 +145,16 @@ export function serveControl(
     else running.delete(peerId)
   }
 
+  async function find(question: Question): Promise<LookupAnswer | ListAnswer | 'alive' | 'lost'> {
+    if (question.ask === 'lookup') return control.lookup(question.query)
+    if (question.ask === 'list') return control.list(question.query)
+    return (await control.flight?.(question.query)) ?? 'lost'
+  }
+
   async function answer(question: Question): Promise<void> {
     const { id } = question
     try {
-      const found =
-        question.ask === 'lookup' ? await control.lookup(question.query) : await control.list(question.query)
-      port.postMessage({ id, answer: found } satisfies Answer)
+      port.postMessage({ id, answer: await find(question) } satisfies Answer)
     } catch (error) {
       port.postMessage({ id, error: describeError(error) } satisfies Answer)
     }

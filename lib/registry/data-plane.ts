@@ -43,10 +43,12 @@ export class DataPlane {
   readonly #handler: RegistryHandler
   readonly #services: RegistryServices & { limits: RegistryLimits }
   readonly #disputes: Disputes
+  readonly #peers: PeerClient
 
   constructor(options: DataPlaneOptions) {
     const { credentials, limits, reader, control, clock, log, metrics } = options
     const peers = new PeerClient(credentials, limits, clock)
+    this.#peers = peers
     this.#disputes = new Disputes({ peers, control, log, now: () => clock.monotonicMs() })
     const store = new LocalStore(reader, limits)
     const integrity =
@@ -99,7 +101,7 @@ export class DataPlane {
 
   setCredentials(credentials: RegistryCredentials): void {
     this.#server.setCredentials(credentials)
-    this.#services.peers.setCredentials(credentials)
+    this.#peers.setCredentials(credentials)
   }
 
   /** For what begins from now on. */
@@ -124,7 +126,7 @@ export class DataPlane {
     }
     this.#server.closeAll()
     this.#disputes.close()
-    this.#services.peers.close()
+    this.#peers.close()
     this.#services.store.close()
   }
 }

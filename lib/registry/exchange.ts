@@ -25,7 +25,7 @@ export interface RegistryServices {
   readonly integrity: LocalIntegrity | undefined
   /** Undefined where the digest of the whole must do. */
   readonly startCheck?: StartCheck
-  readonly peers: PeerClient
+  readonly peers: Pick<PeerClient, 'open' | 'namedAddress'>
   readonly cache: VerifiedCache
   readonly pool: BufferPool
   readonly metrics: Metrics
@@ -69,14 +69,16 @@ export class Exchange {
     target: LookupTarget,
     subject: MissSubject,
   ): Promise<Found | undefined> {
-    const { registry, fromPeer } = this.request
+    const { registry, fromPeer, head } = this.request
     // Who is sent to a holder must find it: what was heard of it a moment ago is asked for anew.
     const fresh = !fromPeer && services.limits.transfer.mode !== 'proxy'
+    const wanted = !head && !fromPeer && target.kind === 'digest'
     const answer = await services.control.lookup({
       registry,
       target,
       fromPeer,
       ...(fresh ? { fresh } : {}),
+      ...(wanted ? { claim: { lost: [] } } : {}),
     })
     this.registry = answer.registry
     if (answer.found) return answer

@@ -1,4 +1,4 @@
-import type { BlobHandle, BlobReader } from '../core/content-store.ts'
+import type { BlobHandle, BlobReader, GrowingBlob } from '../core/content-store.ts'
 import type { Digest } from '../core/digest.ts'
 import { StarlingError } from '../core/errors.ts'
 import { Gate } from './gate.ts'
@@ -58,6 +58,31 @@ export class LocalStore {
         read: (target, offset) => this.#bounded(this.#gate.run(() => handle.read(target, offset))),
         onClose: () => this.#leave(use),
       })
+    } catch (error) {
+      this.#leave(use)
+      throw error
+    }
+  }
+
+  /** A blob that is being written; undefined where there is none. @throws StarlingError STORE_UNAVAILABLE */
+  async openGrowing(digest: Digest): Promise<GrowingBlob | undefined> {
+    const use = this.#current
+    use.users++
+    try {
+      const opening = this.#gate.run(async () => use.reader.openGrowing?.(digest))
+      const blob = await this.#bounded(opening, (late) => void late?.close().catch(() => {}))
+      if (blob === undefined) {
+        this.#leave(use)
+        return undefined
+      }
+      return {
+        look: () => this.#bounded(this.#gate.run(() => blob.look())),
+        read: (target, offset) => this.#bounded(this.#gate.run(() => blob.read(target, offset))),
+        close: async () => {
+          this.#leave(use)
+          await blob.close()
+        },
+      }
     } catch (error) {
       this.#leave(use)
       throw error

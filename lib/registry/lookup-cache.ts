@@ -30,7 +30,8 @@ export function withLookupCache(control: RegistryControl, now: () => number): Ca
     if (known !== undefined) return known
     const asked = generation
     const answer = await control.lookup(query)
-    if (asked === generation && answer.found && answer.candidates.length < 2) answers.set(key, answer)
+    const isKept = answer.found && answer.candidates.length < 2 && answer.flight === undefined
+    if (asked === generation && isKept) answers.set(key, answer)
     return answer
   }
 

@@ -38,6 +38,8 @@ export interface RegistryLimits extends HostRateLimits, RegistryTuning {
   readonly openBudgetMs: number
   /** An answer of the control plane. */
   readonly lookupTimeoutMs: number
+  /** A blob in flight that grows no more for this long ends where it is; its first byte may take as long. */
+  readonly flightCeilingMs: number
   /** One read or open of the local store. */
   readonly storeTimeoutMs: number
   /** A client that takes no byte for this long is cut off. */
@@ -61,6 +63,7 @@ export const defaultRegistryLimits: RegistryLimits = {
   firstByteTimeoutMs: 2000,
   openBudgetMs: 10_000,
   lookupTimeoutMs: 2000,
+  flightCeilingMs: 20_000,
   storeTimeoutMs: 10_000,
   clientTimeoutMs: 300_000,
   maxReads: 3,

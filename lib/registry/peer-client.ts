@@ -17,6 +17,8 @@ export interface PeerRequest {
   readonly path: string
   /** Value of the `Range` header. */
   readonly range: string | undefined
+  /** How long the head of the answer may take; default the limit of all. */
+  readonly firstByteTimeoutMs?: number
   /** Ends the request and its body. */
   readonly signal: AbortSignal
 }
@@ -162,7 +164,7 @@ export class PeerClient {
           return
         }
         phase = 'waiting'
-        const { firstByteTimeoutMs } = this.#limits
+        const { firstByteTimeoutMs = this.#limits.firstByteTimeoutMs } = request
         within(firstByteTimeoutMs, 'stalled', `no answer within ${firstByteTimeoutMs} ms`)
       }
 

@@ -27,7 +27,10 @@ export function fromPeersReason(found: Found, attempts: readonly TransferAttempt
     attempts.filter(({ outcome }) => outcome !== 'complete' && outcome !== 'cancelled'),
   )
   const from = givers.length === 0 ? 'from nobody' : `from ${givers.join(', ')}`
-  const of = `(${givers.length} of ${found.holders} ${found.holders === 1 ? 'holder' : 'holders'})`
+  const of =
+    found.flight === 'follow'
+      ? '(still downloading)'
+      : `(${givers.length} of ${found.holders} ${found.holders === 1 ? 'holder' : 'holders'})`
   return failed.length === 0 ? `${from} ${of}` : `${from} ${of}; failed: ${list(failed)}`
 }
 

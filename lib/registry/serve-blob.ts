@@ -1,11 +1,14 @@
-import { type ByteRange, contentRange, parseRangeHeader, rangeLength } from '../core/byte-range.ts'
+import { type ByteRange, parseRangeHeader } from '../core/byte-range.ts'
 import type { Digest } from '../core/digest.ts'
 import type { Candidate } from '../core/lookup.ts'
 import { mediaTypes } from '../core/media-types.ts'
 import { defaultStripes } from '../selection/stripe-layout.ts'
 import { type WantedBytes, wholeBody } from '../selection/wanted-bytes.ts'
+import { acceptRanges, beginBody, finishBody, unsatisfiable } from './blob-answer.ts'
 import { applicableRange, isUnchanged, wantedBytes } from './conditional.ts'
-import { brokenOff, type Exchange, type Found, type RegistryServices } from './exchange.ts'
+import type { Exchange, Found, RegistryServices } from './exchange.ts'
+import { followFlight } from './flights/follow-flight.ts'
+import { serveGrowing } from './flights/serve-growing.ts'
 import { sendLocalBlob } from './local-blob.ts'
 import type { LocalBlob } from './local-store.ts'
 import { askPeersForSize } from './peer-head.ts'
@@ -14,8 +17,6 @@ import { redirected } from './redirect-blob.ts'
 import { openLocal, peerPath } from './sources.ts'
 import { type BodySink, runTransfer } from './transfer.ts'
 import { startNoCheck } from './transfer-check.ts'
-
-const acceptRanges = { 'accept-ranges': 'bytes' } as const
 
 /** `GET|HEAD /v2/<name>/blobs/<digest>` (OCI distribution specification, "Pulling blobs"). */
 export async function serveBlob(
@@ -35,6 +36,14 @@ export async function serveBlob(
     return
   }
   const header = applicableRange(exchange.headers.range, exchange.headers['if-range']?.toString(), digest)
+  if (found.flight === 'serve') {
+    await serveGrowing(exchange, services, found, header)
+    return
+  }
+  if (found.flight === 'follow') {
+    await followFlight(exchange, services, name, found, header)
+    return
+  }
   const blob = await openLocal(exchange, services, found)
   if (blob === undefined) {
     if (redirected(exchange, services, name, found)) return
@@ -190,35 +199,4 @@ async function lookAgain(
   const target = { kind: 'digest', repository, digest } as const
   const answer = await control.lookup({ registry, target, fromPeer: false, fresh: true })
   return answer.found ? answer.candidates : []
-}
-
-function beginBody(
-  exchange: Exchange,
-  digest: Digest,
-  sizeBytes: number,
-  range: ByteRange,
-  partial: boolean,
-): void {
-  exchange.contentHead(digest, mediaTypes.octetStream, rangeLength(range), {
-    ...acceptRanges,
-    ...(partial ? { 'content-range': contentRange(range, sizeBytes) } : {}),
-  })
-}
-
-function finishBody(exchange: Exchange): void {
-  if (exchange.out.incomplete) {
-    const { signal } = exchange.out
-    const why = signal.aborted ? brokenOff(signal) : 'nobody is left who has the rest'
-    exchange.reason = `${exchange.reason}; ended early: ${why}`
-  }
-  exchange.out.finish()
-}
-
-function unsatisfiable(exchange: Exchange, sizeBytes: number | undefined): void {
-  exchange.fail({
-    status: 416,
-    code: 'RANGE_INVALID',
-    message: `the blob${sizeBytes === undefined ? '' : ` of ${sizeBytes} bytes`} has no such range`,
-    headers: sizeBytes === undefined ? {} : { 'content-range': contentRange(undefined, sizeBytes) },
-  })
 }

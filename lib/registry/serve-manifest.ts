@@ -5,6 +5,8 @@ import { maxManifestSizeBytes } from '../core/media-types.ts'
 import { wholeBody } from '../selection/wanted-bytes.ts'
 import { isUnchanged } from './conditional.ts'
 import type { Exchange, Found, RegistryServices } from './exchange.ts'
+import { patient } from './flights/follow-flight.ts'
+import { isCommitted } from './flights/serve-growing.ts'
 import { fromPeersReason, giverNames, nobodyGaveIt, sharesOf } from './reasons.ts'
 import type { RegistryRoute } from './request.ts'
 import { openLocal, peerPath } from './sources.ts'
@@ -61,7 +63,8 @@ async function findManifest(
     exchange.reason = 'checked before, from memory'
     return cached
   }
-  const local = await readLocal(exchange, services, found)
+  const here = found.flight === 'serve' && (await isCommitted(exchange, services, found.digest))
+  const local = await readLocal(exchange, services, here ? { ...found, local: true } : found)
   if (local === 'answered') return undefined
   const bytes = local ?? (await readFromPeers(exchange, services, name, found))
   if (bytes === undefined) return undefined
@@ -125,7 +128,7 @@ async function readFromPeers(
       signal: exchange.out.signal,
     },
     { begin: () => {}, write: (chunk) => chunks.push(chunk) > 0, drained: () => Promise.resolve() },
-    services,
+    found.flight === 'follow' ? patient(services) : services,
   )
   if (result.outcome !== 'finished') {
     exchange.fail(nobodyGaveIt(found, result.attempts, 'MANIFEST_UNKNOWN'))

@@ -82,6 +82,8 @@ const configs: fc.Arbitrary<NodeConfig> = fc
     resolveTags: fc.dictionary(fc.constantFrom('docker.io', 'r.example.com:5000', '*'), fc.boolean(), {
       noNullPrototype: true,
     }),
+    flights: fc.dictionary(fc.constantFrom('docker.io', '*'), fc.boolean(), { noNullPrototype: true }),
+    flightPatienceMs: duration(500, 20_000),
     disputedTags: fc.constantFrom('auto' as const, 'refuse', 'majority'),
     supervisor: fc.record({
       listen: unique(endpoint(0), 1),

@@ -141,7 +141,7 @@ test('a role ends, and the steward is told, when its download vanishes, stands s
       effects.find(({ type }) => type === 'ended'),
       { type: 'ended', key, role: 'lead', why },
     )
-    assert.deepEqual(sent(effects, 'progress'), [first])
+    assert.deepEqual(sent(effects, 'progress'), [first, second])
     assert.equal(own.wakeAtMs, undefined)
   }
 })

@@ -71,29 +71,36 @@ async function startUpstream(dir: string, address: string) {
   return { upstream, caFile: files.ca }
 }
 
-/** Starts it with three nodes; `starling configure` has run on each. */
-export async function startLab(options: Pick<ClusterOptions, 'zoneOf'> = {}): Promise<Lab> {
+/** Starts it, with three nodes unless told otherwise; `starling configure` has run on each. */
+export async function startLab(
+  options: Partial<Pick<ClusterOptions, 'zoneOf' | 'nodes' | 'configure' | 'logLevel'>> & {
+    bytesPerSecond?: number
+  } = {},
+): Promise<Lab> {
   await using undo = new AsyncDisposableStack()
   const dir = undo.use(await tempFolder('lab')).path
   const address = `127.${10 + (process.pid % 200)}.251.1`
   const { upstream, caFile } = await startUpstream(dir, address)
   undo.use(upstream)
-  const proxy = undo.use(await startConnectProxy({ address, routes: { [registry]: upstream.host } }))
+  const { bytesPerSecond = Number.POSITIVE_INFINITY, ...clusterOptions } = options
+  const routes = { [registry]: upstream.host }
+  const proxy = undo.use(await startConnectProxy({ address, routes, bytesPerSecond }))
   const containerds: TestContainerd[] = []
   undo.defer(async () => {
     await Promise.all(containerds.map((containerd) => containerd.kill()))
   })
-  const env = { HTTPS_PROXY: proxy.url, SSL_CERT_FILE: caFile }
   const cluster = undo.use(
     await createCluster({
-      ...options,
       nodes: 3,
+      ...clusterOptions,
       dir,
       mirrors: [registry, madeUp],
       async store(place) {
         const certsDir = join(place.dir, 'certs.d')
+        const url = proxy.url.replace('//', `//${place.name}@`)
+        const env = { HTTPS_PROXY: url, SSL_CERT_FILE: caFile }
         const containerd = await startContainerd({ dir: join(place.dir, 'cd'), certsDir, env })
-        containerds.push(containerd)
+        containerds[place.index] = containerd
         return { type: 'containerd', socket: containerd.socket }
       },
     }),

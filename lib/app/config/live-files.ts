@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import type { RegistriesPlan } from '../../config/registries-file.ts'
-import { tagRules } from '../../config/tag-policy.ts'
+import { flightRules, tagRules } from '../../config/tag-policy.ts'
 import { noMirrors } from '../../core/cluster.ts'
 import type { NodeConfig } from '../../core/config.ts'
 import type { CredentialSet } from '../../core/credentials.ts'
@@ -114,7 +114,11 @@ export function createLiveFiles(options: LiveFilesOptions): LiveFiles {
     loaded = { ...next, config: { ...next.config, ...fixed } }
     const { config, registries } = loaded
     const changed = differs(registries.mirrors, settings.mirrors)
-    settings = { mirrors: registries.mirrors, tagRules: tagRules(config, registries) }
+    settings = {
+      mirrors: registries.mirrors,
+      tagRules: tagRules(config, registries),
+      flights: flightRules(config),
+    }
     if (next.credentials !== undefined && differs(next.credentials, before.credentials)) {
       credentials?.replace(next.credentials)
     }
@@ -157,7 +161,11 @@ export function createLiveFiles(options: LiveFilesOptions): LiveFiles {
       const registries = asAllowed(await readRegistries(options.config.registries))
       for (const warning of registries.warnings) log.warn({ file: registries.file }, warning.format())
       loaded = { config: options.config, registries, credentials: credentials?.current() }
-      settings = { mirrors: registries.mirrors, tagRules: tagRules(options.config, registries) }
+      settings = {
+        mirrors: registries.mirrors,
+        tagRules: tagRules(options.config, registries),
+        flights: flightRules(options.config),
+      }
       seen = await fingerprint(options.config)
       unsubscribe = options.sharingAllowed?.subscribe(() => void reload())
       timer = setInterval(() => {

@@ -12,6 +12,7 @@ const restartKeys = [
   'excludeReferences',
   'shareLatest',
   'shutdownGraceMs',
+  'flightPatienceMs',
 ] as const
 
 /** A listener at other ports is opened beside the old one; at the same port the old one must go first. */

@@ -22,6 +22,9 @@ import type { PeerId } from '../../core/peer-id.ts'
 import type { Clock, Logger, Metrics } from '../../core/ports.ts'
 import { canonicalRegistry, type OfferFilter } from '../../core/reference.ts'
 import type { TagRules } from '../../core/settings.ts'
+import { flyingAnswer } from '../flights/lookup.ts'
+import type { FlightsService } from '../flights/service.ts'
+import { toCandidate } from './candidate.ts'
 import type { HeardTimes } from './heard-times.ts'
 import { majorityDigest } from './majority.ts'
 
@@ -45,6 +48,8 @@ export interface RegistryControlOptions {
   readonly tagRules?: (registry: string) => TagRules
   readonly filter: OfferFilter
   readonly order: CandidateOrdering
+  /** Absent: nothing flies. */
+  readonly flights?: Pick<FlightsService, 'claim' | 'serves' | 'note'>
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
@@ -185,10 +190,15 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
       const result = answer.found ? (answer.local ? 'local' : 'peer') : answer.miss
       metrics.observe('starling_lookup_duration_seconds', (clock.monotonicMs() - started) / 1000)
       metrics.count('starling_lookups_total', { result })
-      return answer
+      const { flights } = options
+      if (flights === undefined) return answer
+      return flyingAnswer(query, answer, flights, (peerId) => membership.get(peerId))
     },
     async list(query) {
       return list(query)
+    },
+    async flight(note) {
+      return options.flights?.note(note) ?? 'lost'
     },
     transferStarted(peerId) {
       order.started(peerId)
@@ -232,18 +242,4 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
 function logRequest(report: RequestReport, log: Logger): void {
   const level = report.incomplete || report.status >= 500 ? 'warn' : 'info'
   log[level]({ ...report, durationMs: Math.round(report.durationMs * 10) / 10 }, 'request')
-}
-
-function toCandidate(member: Member): Candidate {
-  const { record } = member
-  return {
-    peer: {
-      peerId: record.peerId,
-      name: record.name,
-      addresses: record.p2p.map((endpoint) => endpoint.host),
-      registryPort: record.registryPort,
-      certificateKeyHash: Buffer.from(record.certificateKeyHash).toString('hex'),
-    },
-    reach: 'complete',
-  }
 }
