@@ -166,6 +166,10 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
     }
     const { candidates, holders } = candidatesFor(registry, digest)
     if (local || candidates.length > 0) return { found: true, registry, digest, local, candidates, holders }
+    if (holders > 0) {
+      const detail = `${holders === 1 ? 'the node that holds' : `the ${holders} nodes that hold`} ${digest} of ${registry} cannot be asked now: wrong bytes came from there, or it is not reachable`
+      return miss(registry, 'no-holder', detail)
+    }
     const mirroring = catalog.summaries().find((summary) => summary.registry === registry)?.origins ?? 0
     const who = `${mirroring} ${mirroring === 1 ? 'node shares' : 'nodes share'} it`
     return miss(registry, 'no-holder', `no live node of the cluster holds ${digest} of ${registry} (${who})`)
