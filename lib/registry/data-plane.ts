@@ -15,6 +15,7 @@ import { RegistryHandler } from './handler.ts'
 import { LocalStore } from './local-store.ts'
 import type { RegistryCredentials, RegistryLimits, RegistryTuning } from './messages.ts'
 import { PeerClient } from './peer-client.ts'
+import { RecentSizes } from './recent-sizes.ts'
 import { RegistryServer } from './server.ts'
 import { TransferBudget } from './transfer-budget.ts'
 import { VerifiedCache } from './verified-cache.ts'
@@ -68,6 +69,7 @@ export class DataPlane {
       startCheck: createMapCheck({ peers, disputes: this.#disputes, metrics }),
       peers,
       cache: new VerifiedCache(),
+      recentSizes: new RecentSizes(() => clock.monotonicMs()),
       metrics,
       pool: new BufferPool(blockSizeBytes, maxIdleBuffers),
       budget: new TransferBudget(limits.transferMemoryBytes),

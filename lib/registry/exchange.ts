@@ -12,6 +12,7 @@ import type { LocalStore } from './local-store.ts'
 import type { RegistryLimits } from './messages.ts'
 import { errorBody, type MissSubject, missFailure, type OciFailure, reasonHeader } from './oci-error.ts'
 import type { PeerClient } from './peer-client.ts'
+import type { RecentSizes } from './recent-sizes.ts'
 import type { RegistryRequest } from './request.ts'
 import type { TransferBudget } from './transfer-budget.ts'
 import type { StartCheck } from './transfer-check.ts'
@@ -28,6 +29,7 @@ export interface RegistryServices {
   readonly peers: Pick<PeerClient, 'open' | 'namedAddress'>
   readonly cache: VerifiedCache
   readonly pool: BufferPool
+  readonly recentSizes: RecentSizes
   readonly metrics: Metrics
   /** Memory for ranges whose turn has not come. */
   readonly budget: TransferBudget

@@ -72,9 +72,18 @@ async function headBlob(
     exchange.out.finish()
     return
   }
+  const told = services.recentSizes.get(digest)
+  if (told !== undefined) {
+    exchange.source = 'memory'
+    exchange.reason = 'its size was told a moment ago'
+    exchange.contentHead(digest, mediaTypes.octetStream, told, acceptRanges)
+    exchange.out.finish()
+    return
+  }
   const blob = await openLocal(exchange, services, found)
   if (blob !== undefined) {
     blob.close()
+    services.recentSizes.put(digest, blob.sizeBytes)
     exchange.source = 'local'
     exchange.reason = 'from the local store'
     exchange.contentHead(digest, mediaTypes.octetStream, blob.sizeBytes, acceptRanges)
@@ -94,6 +103,7 @@ async function headBlob(
     exchange.fail(nobodyGaveIt(found, attempts, 'BLOB_UNKNOWN'))
     return
   }
+  services.recentSizes.put(digest, sizeBytes)
   exchange.source = 'peer'
   exchange.reason = fromPeersReason(found, attempts)
   exchange.peers = giverNames(attempts)
@@ -131,6 +141,7 @@ async function sendFromStore(
     finishBody(exchange)
     return
   }
+  services.recentSizes.forget(found.digest)
   if (!damaged) services.control.missing(found.digest)
   exchange.reason = `the local store gave ${reached - range.start} bytes, ${damaged ? 'then damaged ones' : 'then nothing'}`
   if (out.headSent) {
@@ -179,6 +190,7 @@ async function sendFromPeers(
   )
   exchange.peers = giverNames(result.attempts)
   exchange.shares = sharesOf(result.attempts)
+  if (result.outcome !== 'finished') services.recentSizes.forget(digest)
   if (result.verified && result.sizeBytes !== undefined) {
     services.cache.putDescriptor(digest, { sizeBytes: result.sizeBytes, manifestType: undefined })
   }
