@@ -14,7 +14,7 @@ export const configDefaults = {
     verify: 'full',
     stripeThreshold: '8MiB',
     stripeWidth: 4,
-    upload: { rate: 'unlimited', ratePerPeer: 'unlimited', atOnce: 32, atOncePerPeer: 16 },
+    upload: { rate: 'unlimited', ratePerPeer: 'unlimited', atOnce: 96, atOncePerPeer: 80 },
     download: { rate: 'unlimited', ratePerPeer: 'unlimited', atOnce: 256, atOncePerPeer: 64 },
   },
   p2p: { listen: ['0.0.0.0:5001'], port: 5001, udp: true },
