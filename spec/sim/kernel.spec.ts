@@ -67,3 +67,42 @@ test('a clock jump moves one node alone', () => {
   assert.equal(kernel.clockOf('a').monotonicMs(), before)
   assert.equal(kernel.clockOf('b').wallMs() - kernel.clockOf('a').wallMs(), 3_600_000)
 })
+
+test('a slow uplink and a busy core delay what a node sends and handles, and both are counted', () => {
+  const network = { lossRate: 0, duplicateRate: 0, minDelayMs: 1, maxDelayMs: 1 }
+  const kernel = new SimKernel(1, { ...network, bytesPerMs: 1, cpu: { sendMs: 2, receiveMs: 3 } })
+  const heard = twoNodes(kernel)
+  for (const word of ['ten bytes!', 'ten more!!']) kernel.send('a', 'b', Buffer.from(word))
+  kernel.run(1000)
+  // Sealed after 2 and 4 ms, sent until 12 and 22, one on the way.
+  assert.deepEqual(heard, ['13.000 a→b ten bytes!', '23.000 a→b ten more!!'])
+  assert.deepEqual(kernel.spentBy('a'), { datagrams: 2, bytes: 20, cpuMs: 4 })
+  assert.equal(kernel.spentBy('b').cpuMs, 6)
+  kernel.occupy('b', 300)
+  let firedMs = 0
+  kernel.scheduleFor('b', 10, () => {
+    firedMs = kernel.nowMs()
+  })
+  kernel.run(2000)
+  assert.equal(firedMs, 1300)
+})
+
+test('datagrams overtake each other where delays have a tail', () => {
+  const kernel = new SimKernel(1, {
+    lossRate: 0,
+    duplicateRate: 0,
+    minDelayMs: 1,
+    maxDelayMs: 1,
+    tailMs: 20,
+  })
+  const heard = twoNodes(kernel)
+  for (let index = 0; index < 100; index++)
+    kernel.schedule(index, () => kernel.send('a', 'b', Buffer.from(`${index}`)))
+  kernel.run(10_000)
+  const order = heard.map((line) => Number(line.split(' ')[2]))
+  assert.equal(order.length, 100)
+  assert.notDeepEqual(
+    order,
+    order.toSorted((a, b) => a - b),
+  )
+})

@@ -2,12 +2,29 @@ import type { Clock, Rng } from '../../lib/core/ports.ts'
 import { EventQueue } from './event-queue.ts'
 import { seededRng } from './random.ts'
 
-/** How datagrams fare; rates are in [0, 1], each delay is drawn evenly between the bounds. */
+/**
+ * How datagrams fare; rates are in [0, 1]. A delay is drawn evenly between the bounds, with an exponential tail on top
+ * where there is one, so that datagrams overtake each other. What is left out costs nothing.
+ */
 export interface NetworkModel {
   readonly lossRate: number
   readonly duplicateRate: number
   readonly minDelayMs: number
   readonly maxDelayMs: number
+  /** Mean of the tail. */
+  readonly tailMs?: number
+  /** Uplink of each node. */
+  readonly bytesPerMs?: number
+  /** What a datagram costs the one core of its sender and of its receiver. */
+  readonly cpu?: { readonly sendMs: number; readonly receiveMs: number }
+}
+
+/** What a node has spent. */
+export interface Spending {
+  datagrams: number
+  /** Of datagrams as they were handed in, and of what `charge` adds. */
+  bytes: number
+  cpuMs: number
 }
 
 export const calmNetwork: NetworkModel = { lossRate: 0, duplicateRate: 0, minDelayMs: 0.2, maxDelayMs: 2 }
@@ -30,6 +47,10 @@ interface SimNode {
   life: number
   monotonicOffsetMs: number
   wallOffsetMs: number
+  /** Its core works until then; its uplink sends until then. */
+  busyUntilMs: number
+  linkFreeMs: number
+  readonly spent: Spending
   /** What came while it was paused. */
   waiting: (() => void)[]
 }
@@ -47,14 +68,13 @@ export class SimKernel {
   /** For the scenario and the network; nodes draw from `fork()`. */
   readonly rng: Rng
   network: NetworkModel
-  /** Datagrams sent and their bytes, by node. */
-  readonly traffic = new Map<string, { datagrams: number; bytes: number }>()
   readonly #queue = new EventQueue()
   readonly #nodes = new Map<string, SimNode>()
   /** Ordered pairs `from→to` through which nothing passes. */
   readonly #cuts = new Set<string>()
   #sideOf: ReadonlyMap<string, number> | undefined
   #nowMs = 0
+  #handled = 0
 
   constructor(seed: number, network: NetworkModel = calmNetwork) {
     this.seed = seed
@@ -65,6 +85,11 @@ export class SimKernel {
   /** True virtual time; what a node believes is `clockOf(node)`. */
   nowMs(): number {
     return this.#nowMs
+  }
+
+  /** Events so far. */
+  get handled(): number {
+    return this.#handled
   }
 
   /** A generator of its own, so that one node's draws don't move another's. */
@@ -92,6 +117,9 @@ export class SimKernel {
       life: (known?.life ?? 0) + 1,
       monotonicOffsetMs: this.rng.next() * 1e6,
       wallOffsetMs: known?.wallOffsetMs ?? 0,
+      busyUntilMs: 0,
+      linkFreeMs: 0,
+      spent: known?.spent ?? { datagrams: 0, bytes: 0, cpuMs: 0 },
       waiting: [],
     })
   }
@@ -110,6 +138,24 @@ export class SimKernel {
     const { life, waiting } = state
     state.waiting = []
     for (const action of waiting) this.schedule(this.#nowMs, () => this.#runOn(node, life, action))
+  }
+
+  spentBy(node: string): Spending {
+    return this.#node(node).spent
+  }
+
+  /** A stream's share of a node's uplink and core, for what is no datagram. */
+  charge(node: string, bytes: number, cpuMs: number): void {
+    const { spent } = this.#node(node)
+    spent.bytes += bytes
+    if (cpuMs > 0) this.occupy(node, cpuMs)
+    spent.cpuMs += cpuMs
+  }
+
+  /** Takes the core away for so long, as another process or a hypervisor does: timers and datagrams wait. */
+  occupy(node: string, durationMs: number): void {
+    const state = this.#node(node)
+    state.busyUntilMs = Math.max(state.busyUntilMs, this.#nowMs) + durationMs
   }
 
   conditionOf(node: string): NodeCondition {
@@ -152,30 +198,32 @@ export class SimKernel {
 
   /** Is there a path in this direction? The receiver's condition does not matter. */
   isOpen(from: string, to: string): boolean {
-    return this.#sideOf?.get(from) === this.#sideOf?.get(to) && !this.#cuts.has(`${from}→${to}`)
+    if (this.#sideOf !== undefined && this.#sideOf.get(from) !== this.#sideOf.get(to)) return false
+    return this.#cuts.size === 0 || !this.#cuts.has(`${from}→${to}`)
   }
 
   /** A datagram: may be lost, doubled, delayed and overtaken. */
   send(from: string, to: string, bytes: Uint8Array): void {
-    const sent = this.traffic.get(from) ?? { datagrams: 0, bytes: 0 }
-    sent.datagrams += 1
-    sent.bytes += bytes.length
-    this.traffic.set(from, sent)
+    const departsMs = this.#depart(this.#node(from), bytes.length)
     const copies = this.rng.next() < this.network.duplicateRate ? 2 : 1
     for (let copy = 0; copy < copies; copy++) {
       if (this.rng.next() < this.network.lossRate || !this.isOpen(from, to)) continue
-      this.schedule(this.#nowMs + this.delayMs(), () => {
+      this.schedule(departsMs + this.delayMs(), () => {
         const state = this.#nodes.get(to)
         if (state === undefined || !this.isOpen(from, to)) return
-        this.#runOn(to, state.life, () => state.receive(from, bytes))
+        this.#runOn(to, state.life, () => {
+          this.#charge(state, this.network.cpu?.receiveMs)
+          state.receive(from, bytes)
+        })
       })
     }
   }
 
   /** One draw of the network's delay. */
   delayMs(): number {
-    const { minDelayMs, maxDelayMs } = this.network
-    return minDelayMs + this.rng.next() * (maxDelayMs - minDelayMs)
+    const { minDelayMs, maxDelayMs, tailMs } = this.network
+    const tail = tailMs === undefined ? 0 : -tailMs * Math.log(1 - this.rng.next())
+    return minDelayMs + this.rng.next() * (maxDelayMs - minDelayMs) + tail
   }
 
   /** What a TCP connect and a request on it would meet now; streams repair loss by themselves. */
@@ -197,15 +245,36 @@ export class SimKernel {
       const entry = this.#queue.pop()
       if (entry === undefined) break
       this.#nowMs = entry.atMs
+      this.#handled++
       entry.run()
     }
     this.#nowMs = Math.max(this.#nowMs, untilMs)
   }
 
+  /** When the datagram has left the node. */
+  #depart(state: SimNode, sizeBytes: number): number {
+    const { cpu, bytesPerMs } = this.network
+    state.spent.datagrams += 1
+    state.spent.bytes += sizeBytes
+    this.#charge(state, cpu?.sendMs)
+    const readyMs = Math.max(this.#nowMs, state.busyUntilMs)
+    if (bytesPerMs === undefined) return readyMs
+    state.linkFreeMs = Math.max(readyMs, state.linkFreeMs) + sizeBytes / bytesPerMs
+    return state.linkFreeMs
+  }
+
+  #charge(state: SimNode, durationMs: number | undefined): void {
+    if (durationMs === undefined) return
+    state.spent.cpuMs += durationMs
+    state.busyUntilMs = Math.max(state.busyUntilMs, this.#nowMs) + durationMs
+  }
+
   #runOn(node: string, life: number, action: () => void): void {
     const state = this.#node(node)
     if (state.life !== life) return
-    if (state.condition === 'up') action()
+    if (state.condition === 'up' && state.busyUntilMs > this.#nowMs)
+      this.schedule(state.busyUntilMs, () => this.#runOn(node, life, action))
+    else if (state.condition === 'up') action()
     else if (state.condition === 'paused' && state.waiting.length < socketBacklog) state.waiting.push(action)
   }
 

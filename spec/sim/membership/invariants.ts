@@ -5,23 +5,24 @@ import { defaultSettings } from '../../../lib/membership/settings.ts'
 import type { Sighting, SimCluster } from './cluster.ts'
 
 /**
- * QUEUES BOUNDED. Rumours are kept per member and at most four accusers each; probes, relays and wants have caps of
+ * I5, QUEUES BOUNDED. Rumours are kept per member and at most four accusers each; probes, relays and wants have caps of
  * their own. Holds at every step, whatever the network does: nothing is queued for anybody who is not a member.
  */
-export function assertQueuesBounded(node: string, machine: MembershipMachine): void {
+export function assertQueuesBounded(cluster: SimCluster, node: string, machine: MembershipMachine): void {
   const { members, rumours, suspicions, probes, relays, wants } = machine.gauges()
-  const what = `${node}: ${JSON.stringify(machine.gauges())}`
-  assert.ok(rumours <= 4 * members, `rumours unbounded at ${what}`)
-  assert.ok(suspicions <= members, `suspicions unbounded at ${what}`)
-  assert.ok(probes <= defaultSettings.maxConcurrentProbes, `probes unbounded at ${what}`)
-  assert.ok(
-    relays <= defaultSettings.maxRelays && wants <= defaultSettings.maxWants,
-    `helpers unbounded at ${what}`,
-  )
+  const { maxConcurrentProbes, maxRelays, maxWants } = defaultSettings
+  const isBounded =
+    rumours <= 4 * members &&
+    suspicions <= members &&
+    probes <= maxConcurrentProbes &&
+    relays <= maxRelays &&
+    wants <= maxWants
+  if (isBounded) return
+  assert.fail(`I5: unbounded at ${node}: ${JSON.stringify(machine.gauges())}\n${cluster.trace(node)}`)
 }
 
 /**
- * INCARNATIONS GROW. In one life of an observer the incarnation that it holds of a member never runs backwards, since
+ * I6, NUMBERS GROW. In one life of an observer the incarnation that it holds of a member never runs backwards, since
  * a claim only replaces what is known when it is of the same incarnation or a higher one.
  */
 export function assertIncarnationsGrow(
@@ -34,14 +35,14 @@ export function assertIncarnationsGrow(
     const before = highest.get(key)
     assert.ok(
       before === undefined || sighting.incarnation >= before.incarnation,
-      `${key} ran backwards from ${JSON.stringify(before)} to ${JSON.stringify(sighting)}`,
+      `I6: ${key} ran backwards from ${JSON.stringify(before)} to ${JSON.stringify(sighting)}\n${cluster.trace(sighting.observer)}`,
     )
     highest.set(key, sighting)
   }
 }
 
 /**
- * CONVERGENCE. Within a stated time after the last fault every running node believes the same of every node: those
+ * I7, CONVERGENCE. Within a stated time after the last fault every running node believes the same of every node: those
  * that run are alive, those that don't are dead or have left, or are not known. It holds because push/pull and pings
  * to the dead go on for ever.
  */
@@ -53,7 +54,10 @@ export function findDisagreement(cluster: SimCluster): string | undefined {
       const state = cluster.stateAt(observer, member)
       const isRunning = kernel.conditionOf(member) === 'up'
       const isRight = isRunning ? state === 'alive' : isGone(state)
-      if (!isRight) return `${observer} holds ${member} for ${state}, which is ${kernel.conditionOf(member)}`
+      if (!isRight) {
+        const what = `${observer} holds ${member} for ${state}, which is ${kernel.conditionOf(member)}`
+        return `I7: ${what}\n${cluster.trace(observer)}`
+      }
     }
   }
   return undefined
@@ -64,19 +68,22 @@ function isGone(state: MemberState | undefined): boolean {
 }
 
 /**
- * NO FALSE DEATHS. A node that runs and can be reached is not held for dead by a majority. One lost probe in a row of
+ * I4, NO FALSE DEATHS. A node that runs and can be reached is not held for dead by a majority. One lost probe in a row of
  * ping, three helpers and TCP accuses nobody, and an accused node has seconds to refute.
  */
 export function findFalseDeath(cluster: SimCluster): string | undefined {
   const running = cluster.names.filter((name) => cluster.kernel.conditionOf(name) === 'up')
   for (const member of running) {
     const accusers = running.filter((observer) => cluster.stateAt(observer, member) === 'dead')
-    if (2 * accusers.length > running.length) return `${member} is held for dead by ${accusers.join(' ')}`
+    if (2 * accusers.length > running.length) {
+      const what = `${member} is held for dead by ${accusers.join(' ')}`
+      return `I4: ${what}\n${cluster.trace(member)}\n${cluster.trace(accusers[0]!)}`
+    }
   }
   return undefined
 }
 
-/** DETECTION. When each running node last learned that `member` is dead, after `sinceMs`; undefined while one hasn't. */
+/** I3, DETECTION. A dead member is nobody's candidate after the bound: when each running node last learned that `member` is dead, after `sinceMs`; undefined while one hasn't. */
 export function detectionMs(cluster: SimCluster, member: string, sinceMs: number): number | undefined {
   const running = cluster.names.filter((name) => name !== member && cluster.kernel.conditionOf(name) === 'up')
   if (!running.every((observer) => cluster.stateAt(observer, member) === 'dead')) return undefined

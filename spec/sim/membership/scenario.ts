@@ -60,7 +60,7 @@ export function scenarios(nodes: number, maxFaults: number): fc.Arbitrary<Scenar
 /** A cluster whose nodes all know one another; every step is checked for bounded queues. */
 export function settledCluster(nodes: number, seed: number, hasDisk = true): SimCluster {
   const cluster = new SimCluster(new SimKernel(seed, { ...calmNetwork, duplicateRate: 0.01 }), { hasDisk })
-  cluster.onStep = assertQueuesBounded
+  cluster.onStep = (node, machine) => assertQueuesBounded(cluster, node, machine)
   cluster.boot(nodes)
   cluster.kernel.run(10_000)
   return cluster

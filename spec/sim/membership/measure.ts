@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict'
+import type { Table } from '../../bench/benchmark.ts'
+import { Histogram } from '../histogram.ts'
+import type { Sighting, SimCluster } from './cluster.ts'
+
+/** Seal, signature, numbers and the headers of IPv4 and UDP around the body of a datagram. */
+const overheadBytes = 188
+/** A node that came back so recently may still meet news of its earlier life. */
+const graceMs = 60_000
+const secondMs = 1000
+
+interface Outage {
+  readonly sinceMs: number
+  readonly name: string
+  /** Of the last one who learned of it. */
+  lastMs: number
+  witnesses: number
+}
+
+/** Watches a cluster and turns what its nodes believe, and when, into the figures of a table. */
+export class Measure {
+  readonly #cluster: SimCluster
+  readonly #startMs: number
+  readonly #before: { bytes: number; datagrams: number; cpuMs: number }[]
+  readonly #outages = new Map<string, Outage>()
+  readonly #ended: Outage[] = []
+  /** From an outage to each node that learned of it. */
+  readonly #detection = new Histogram()
+  readonly #changedMs = new Map<string, number>()
+  readonly #backSinceMs = new Map<string, number>()
+  readonly #wronged = new Set<string>()
+  #graceUntilMs = 0
+  #falseDeaths = 0
+  #falseSuspicions = 0
+  #lastFaultMs: number
+
+  constructor(cluster: SimCluster) {
+    this.#cluster = cluster
+    this.#startMs = cluster.kernel.nowMs()
+    this.#lastFaultMs = this.#startMs
+    this.#before = cluster.names.map((name) => ({ ...cluster.kernel.spentBy(name) }))
+    cluster.onSighting = (sighting) => this.#see(sighting)
+  }
+
+  /** Members that were declared dead while they ran and could be reached. */
+  get wronged(): ReadonlySet<string> {
+    return this.#wronged
+  }
+
+  get outages(): readonly Outage[] {
+    return [...this.#ended, ...this.#outages.values()]
+  }
+
+  /** The node was killed or has vanished just now. */
+  down(name: string): void {
+    const sinceMs = this.#cluster.kernel.nowMs()
+    this.#outages.set(name, { sinceMs, name, lastMs: Number.NaN, witnesses: 0 })
+    this.#lastFaultMs = sinceMs
+  }
+
+  /** The node runs again. */
+  back(name: string): void {
+    const outage = this.#outages.get(name)
+    if (outage !== undefined) this.#ended.push(outage)
+    this.#outages.delete(name)
+    this.#lastFaultMs = this.#cluster.kernel.nowMs()
+    this.#backSinceMs.set(name, this.#lastFaultMs)
+  }
+
+  /** Something else was done to the network, or undone. */
+  fault(): void {
+    this.#lastFaultMs = this.#cluster.kernel.nowMs()
+    this.#graceUntilMs = this.#lastFaultMs + graceMs
+  }
+
+  /** A sample of the running nodes: does each believe the truth of all? Undefined where they do. */
+  disagreement(observers: number): string | undefined {
+    const { kernel, names } = this.#cluster
+    const running = names.filter((name) => kernel.conditionOf(name) === 'up')
+    const step = Math.max(1, Math.floor(running.length / observers))
+    for (let at = 0; at < running.length; at += step) {
+      const observer = running[at]!
+      const machine = this.#cluster.machine(observer)
+      for (const member of names) {
+        const state = machine.get(this.#cluster.peerId(member))?.state
+        const isUp = kernel.conditionOf(member) === 'up'
+        const isRight = isUp ? state === 'alive' : state === undefined || state === 'dead' || state === 'left'
+        if (!isRight)
+          return `${observer} holds ${member} for ${state}, which is ${kernel.conditionOf(member)}`
+      }
+    }
+    return undefined
+  }
+
+  /** I7: runs on until all agree. @throws AssertionError after `withinMs`, with the trace of one who is wrong */
+  converge(withinMs: number): void {
+    const { kernel } = this.#cluster
+    const untilMs = kernel.nowMs() + withinMs
+    const sample = Math.min(100, this.#cluster.names.length)
+    let wrong = this.disagreement(sample)
+    while (wrong !== undefined && kernel.nowMs() < untilMs) {
+      kernel.run(kernel.nowMs() + secondMs)
+      wrong = this.disagreement(sample)
+    }
+    wrong ??= this.disagreement(this.#cluster.names.length)
+    if (wrong === undefined) return
+    const observer = wrong.split(' ')[0]!
+    assert.fail(`I7: seed ${kernel.seed}: ${wrong}, ${withinMs} ms later\n${this.#cluster.trace(observer)}`)
+  }
+
+  /** I3: every outage so far was learned of by all within the bound. @throws AssertionError */
+  assertDetected(withinMs: number): void {
+    const late = this.#detection.quantile(0.99)
+    assert.ok(!(late > withinMs), `I3: seed ${this.#cluster.kernel.seed}: p99 ${late} ms of ${withinMs}`)
+  }
+
+  /** I4: nobody who ran and could be reached was declared dead by a majority. @throws AssertionError */
+  assertNobodyWronged(): void {
+    const [member] = this.#wronged
+    if (member === undefined) return
+    const what = `${member} was declared dead though it lived (${this.#falseDeaths} times in all)`
+    assert.fail(`I4: seed ${this.#cluster.kernel.seed}: ${what}\n${this.#cluster.trace(member)}`)
+  }
+
+  row(scenario: string): Table {
+    const { kernel, names } = this.#cluster
+    const seconds = (kernel.nowMs() - this.#startMs) / secondMs
+    const spent = names.map((name, index) => {
+      const now = kernel.spentBy(name)
+      const before = this.#before[index] ?? { bytes: 0, datagrams: 0, cpuMs: 0 }
+      const datagrams = now.datagrams - before.datagrams
+      const kibibytes = (now.bytes - before.bytes + datagrams * overheadBytes) / 1024
+      return { kibibytes: kibibytes / seconds, cpu: (now.cpuMs - before.cpuMs) / seconds / 10 }
+    })
+    const mean = (values: readonly number[]) => values.reduce((sum, one) => sum + one, 0) / values.length
+    const greatest = (values: readonly number[]) => values.reduce((most, one) => Math.max(most, one), 0)
+    const [kibibytes, cpu] = [spent.map((one) => one.kibibytes), spent.map((one) => one.cpu)]
+    const last = new Histogram()
+    for (const { sinceMs, lastMs } of this.outages) if (!Number.isNaN(lastMs)) last.add(lastMs - sinceMs)
+    const settled = new Histogram()
+    for (const changedMs of this.#changedMs.values()) settled.add(Math.max(0, changedMs - this.#lastFaultMs))
+    return {
+      columns: [
+        'scenario',
+        'nodes',
+        'simulated s',
+        'known dead: p50 s',
+        'p99 s',
+        'max s',
+        'by all: p50 s',
+        'max s',
+        'false deaths',
+        'false suspicions',
+        'agree: p50 s',
+        'p99 s',
+        'max s',
+        'KiB/s a node',
+        'most',
+        'CPU % a node',
+        'most',
+      ],
+      rows: [
+        [
+          scenario,
+          names.length,
+          Math.round(seconds),
+          ...[this.#detection.quantile(0.5), this.#detection.quantile(0.99), this.#detection.quantile(1)].map(
+            inSeconds,
+          ),
+          ...[last.quantile(0.5), last.quantile(1)].map(inSeconds),
+          this.#falseDeaths,
+          this.#falseSuspicions,
+          ...[settled.quantile(0.5), settled.quantile(0.99), settled.quantile(1)].map(inSeconds),
+          mean(kibibytes).toFixed(1),
+          greatest(kibibytes).toFixed(1),
+          mean(cpu).toFixed(2),
+          greatest(cpu).toFixed(2),
+        ],
+      ],
+    }
+  }
+
+  #see({ atMs, observer, member, to, from }: Sighting): void {
+    this.#changedMs.set(observer, atMs)
+    const outage = this.#outages.get(member)
+    if (outage !== undefined) {
+      const isLost = to === 'dead' && from !== 'dead'
+      if (!isLost) return
+      this.#detection.add(atMs - outage.sinceMs)
+      outage.lastMs = atMs
+      outage.witnesses++
+      return
+    }
+    if (to !== 'dead' && to !== 'suspect' && to !== 'stalled') return
+    const { kernel } = this.#cluster
+    const isReachable = kernel.isOpen(observer, member) && kernel.isOpen(member, observer)
+    const isBack = atMs - (this.#backSinceMs.get(member) ?? Number.NEGATIVE_INFINITY) < graceMs
+    if (kernel.conditionOf(member) !== 'up' || !isReachable || isBack || atMs < this.#graceUntilMs) return
+    if (to !== 'dead') this.#falseSuspicions++
+    else {
+      this.#falseDeaths++
+      this.#wronged.add(member)
+    }
+  }
+}
+
+function inSeconds(valueMs: number): string {
+  return Number.isNaN(valueMs) ? '–' : (valueMs / secondMs).toFixed(1)
+}

@@ -1,0 +1,203 @@
+import { type NetworkModel, SimKernel } from '../kernel.ts'
+import type { ScenarioOptions, SimScenario } from '../scenario.ts'
+import { SimCluster } from './cluster.ts'
+import { assertQueuesBounded } from './invariants.ts'
+import { Measure } from './measure.ts'
+
+/** A switched network with one gigabit for each node; CPU as measured: seal, sign and send, receive, open, verify and step. */
+const network: NetworkModel = {
+  lossRate: 0,
+  duplicateRate: 0.001,
+  minDelayMs: 0.2,
+  maxDelayMs: 1,
+  tailMs: 0.3,
+  bytesPerMs: 125_000,
+  cpu: { sendMs: 0.12, receiveMs: 0.2 },
+}
+const minuteMs = 60_000
+
+/** A cluster under way, with what a scenario may do to it. */
+interface Play {
+  readonly cluster: SimCluster
+  readonly kernel: SimKernel
+  readonly measure: Measure
+  readonly options: ScenarioOptions
+  /** Lets virtual time pass. */
+  run(durationMs: number): void
+  lose(name: string, how: 'killed' | 'vanished'): void
+  restart(name: string): void
+  /** A node that runs, drawn evenly; never the first two, which are the bootstrap addresses. */
+  draw(): string
+}
+
+function begin(options: ScenarioOptions, isSettled: boolean): Play {
+  const { nodes, seed, traceDepth, log } = options
+  const kernel = new SimKernel(seed, network)
+  const cluster = new SimCluster(kernel, { traceDepth, zoneOf: (number) => `z${number % 3}` })
+  cluster.onSighting = () => undefined
+  cluster.onStep = (node, machine) => assertQueuesBounded(cluster, node, machine)
+  if (isSettled) cluster.bootSettled(nodes)
+  else cluster.boot(nodes)
+  if (isSettled) kernel.run(2000)
+  const measure = new Measure(cluster)
+  let toldMs = performance.now()
+  const play: Play = {
+    cluster,
+    kernel,
+    measure,
+    options,
+    run(durationMs) {
+      const untilMs = kernel.nowMs() + durationMs
+      while (kernel.nowMs() < untilMs) {
+        kernel.run(Math.min(untilMs, kernel.nowMs() + 1000))
+        if (performance.now() - toldMs < 10_000) continue
+        toldMs = performance.now()
+        log(`${(kernel.nowMs() / 1000).toFixed(0)} s simulated, ${kernel.handled} events`)
+      }
+    },
+    lose(name, how) {
+      measure.down(name)
+      if (how === 'killed') cluster.kill(name)
+      else kernel.halt(name, 'vanished')
+    },
+    restart(name) {
+      measure.back(name)
+      cluster.restart(name)
+    },
+    draw() {
+      for (;;) {
+        const name = cluster.names[2 + Math.floor(kernel.rng.next() * (nodes - 2))]!
+        if (kernel.conditionOf(name) === 'up') return name
+      }
+    },
+  }
+  return play
+}
+
+/** I3 and I7, for every size: the suspicion grows with log N, and with the doubts of nodes whose helpers died as well. */
+const detectedWithinMs = 30_000
+const agreedWithinMs = 180_000
+
+function scenario(
+  name: string,
+  title: string,
+  act: (play: Play) => void,
+  shape: { isSettled?: boolean; isPeaceful?: boolean } = {},
+): SimScenario {
+  return {
+    name,
+    title,
+    run(options) {
+      const startedMs = performance.now()
+      const play = begin(options, shape.isSettled ?? true)
+      act(play)
+      play.measure.converge(agreedWithinMs)
+      play.measure.assertDetected(detectedWithinMs)
+      if (shape.isPeaceful ?? true) play.measure.assertNobodyWronged()
+      const table = play.measure.row(name)
+      const seconds = (performance.now() - startedMs) / 1000
+      return { ...table, notes: [`Took ${seconds.toFixed(0)} s, ${play.kernel.handled} events.`] }
+    },
+  }
+}
+
+export const steady = scenario('steady', 'nothing happens', ({ run, options }) => {
+  run(options.quick ? minuteMs / 2 : 2 * minuteMs)
+})
+
+export const churn = scenario(
+  'churn',
+  '1 % of the nodes fail each minute, and are back after 30 s',
+  (play) => {
+    const { options, kernel, run } = play
+    const durationMs = options.quick ? minuteMs : (options.nodes > 1000 ? 1 : 5) * minuteMs
+    const faults = Math.max(2, Math.round((options.nodes / 100) * (durationMs / minuteMs)))
+    for (let fault = 0; fault < faults; fault++) {
+      const name = play.draw()
+      play.lose(name, fault % 2 === 0 ? 'killed' : 'vanished')
+      kernel.schedule(kernel.nowMs() + 30_000, () => play.restart(name))
+      run(durationMs / faults)
+    }
+    run(45_000)
+  },
+)
+
+export const rolling = scenario('rolling-restart', 'all nodes restart, 50 a minute', (play) => {
+  const { cluster, kernel, options, run, measure } = play
+  const restarts = Math.min(options.nodes, options.quick ? 30 : options.nodes > 1000 ? 50 : 1000)
+  for (const name of cluster.names.slice(0, restarts)) {
+    cluster.step(name, { type: 'leave' })
+    kernel.schedule(kernel.nowMs() + 3000, () => {
+      measure.back(name)
+      cluster.restart(name)
+    })
+    run(minuteMs / 50)
+  }
+  run(10_000)
+})
+
+export const partition = scenario('partition', 'two halves for ten minutes, then healed', (play) => {
+  const { cluster, kernel, measure, options, run } = play
+  const middle = Math.floor(options.nodes / 2)
+  kernel.partition([cluster.names.slice(0, middle), cluster.names.slice(middle)])
+  measure.fault()
+  run(options.quick ? minuteMs : (options.nodes > 1000 ? 2 : 10) * minuteMs)
+  kernel.healAll()
+  measure.fault()
+  measure.converge(agreedWithinMs)
+})
+
+export const massDeath = scenario('mass-death', '30 % of the nodes vanish at once', (play) => {
+  const { cluster, options, run } = play
+  const step = 10
+  for (let at = 2; at < options.nodes; at++) if (at % step < 3) play.lose(cluster.names[at]!, 'vanished')
+  run(options.quick ? 20_000 : 30_000)
+})
+
+export const flapping = scenario('flapping', 'one node fails and comes back every seven seconds', (play) => {
+  const rounds = play.options.quick ? 4 : 17
+  const name = play.draw()
+  for (let round = 0; round < rounds; round++) {
+    play.lose(name, round % 2 === 0 ? 'killed' : 'vanished')
+    play.run(4000)
+    play.restart(name)
+    play.run(3000)
+  }
+})
+
+function lossy(name: string, lossRate: number): SimScenario {
+  return scenario(
+    name,
+    `${lossRate * 100} % of all datagrams are lost`,
+    ({ kernel, run, options, ...play }) => {
+      kernel.network = { ...network, lossRate }
+      const durationMs = options.quick ? minuteMs / 2 : (options.nodes > 1000 ? 1 : 10) * minuteMs
+      run(durationMs / 2)
+      play.lose(play.draw(), 'vanished')
+      run(durationMs / 2)
+    },
+  )
+}
+
+export const loss2 = lossy('loss-2', 0.02)
+export const loss10 = lossy('loss-10', 0.1)
+
+export const slowNode = scenario('slow-node', 'one node loses 300 ms of its core each second', (play) => {
+  const name = play.draw()
+  for (let second = 0; second < (play.options.quick ? 30 : 300); second++) {
+    play.kernel.occupy(name, 300)
+    play.run(700 + 600 * play.kernel.rng.next())
+  }
+})
+
+export const coldStart = scenario(
+  'cold-start',
+  'all nodes start at once and join through two of them',
+  ({ run }) => run(1000),
+  { isSettled: false, isPeaceful: false },
+)
+
+export const day = scenario('day', '24 hours with 2 % of loss', ({ kernel, run, options }) => {
+  kernel.network = { ...network, lossRate: 0.02 }
+  run(options.quick ? minuteMs : 24 * 60 * minuteMs)
+})
