@@ -4,12 +4,15 @@ import { after, before, test } from 'node:test'
 import type { TransferConfig } from '../../lib/core/config.ts'
 import type { CredentialSet } from '../../lib/core/credentials.ts'
 import { defaultRegistryLimits, type RegistryLimits } from '../../lib/registry/messages.ts'
+import { eventually } from '../support/eventually.ts'
 import { makeTestCluster } from '../support/test-trust.ts'
 import {
   blobPath,
   candidateOf,
   digestOf,
   fetchFrom,
+  manifestBytes,
+  manifestPath,
   SpecControl,
   startPlane,
   type TestPlane,
@@ -141,6 +144,20 @@ test('requests to peers beyond those at once wait for room, and blame nobody', a
     ({ outcome }) => !['complete', 'cancelled'].includes(outcome),
   )
   assert.deepEqual(blamed, [])
+})
+
+test('a manifest is not held up by the blobs that are fetched', async () => {
+  await using holder = await startPlane(node('other'), { host: '127.0.11.90' })
+  const limits = limitsOf({ download: { atOnce: 1, bytesPerSecond: 2 ** 20 } })
+  await using asking = await startPlane(node('holder'), { host: '127.0.11.91', limits })
+  const path = blobPath(holder.control.local.put(body))
+  const manifest = holder.control.local.put(manifestBytes(digestOf(body), [digestOf(body)]))
+  asking.control.candidates = [candidateOf(node('other'), holder.endpoint)]
+  const blob = fetchFrom(asking.endpoint, node('holder'), path)
+  await eventually(() => holder.control.requests.length > 0 || asking.control.running > 0)
+  assert.equal((await fetchFrom(asking.endpoint, node('holder'), manifestPath(manifest))).status, 200)
+  assert.ok(asking.control.running > 0, 'the blob is still on its way')
+  assert.ok((await blob).body.equals(body))
 })
 
 test('with verify off the bytes of a holder are passed on as they are, and checked again once it is on', async () => {

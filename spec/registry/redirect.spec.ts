@@ -157,3 +157,12 @@ test('auto redirects what a manifest says is large', async () => {
   const sent = await fetchFrom(auto.endpoint, node('asking'), blobPath(layer), { headers: containerd })
   assert.equal(sent.status, 307)
 })
+
+test('the mode can be changed while the node runs', async () => {
+  await meet()
+  const path = blobPath(await holder.put(randomBytes(1_000_000)))
+  assert.equal((await ask(path)).status, 307)
+  const { stallTimeoutMs, transfer } = defaultRegistryLimits
+  requester.host.tune({ stallTimeoutMs, transfer: { ...transfer, mode: 'proxy' } })
+  await eventually(async () => (await ask(path)).status === 200)
+})
