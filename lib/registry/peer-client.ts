@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { Agent, type RequestOptions, request as startRequest } from 'node:https'
 import { isIP, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { LRUCache } from 'lru-cache'
 import { describeError, systemErrorCode } from '../core/errors.ts'
@@ -32,7 +33,10 @@ export type PeerAnswer =
 type PeerLimits = Pick<RegistryLimits, 'connectTimeoutMs' | 'firstByteTimeoutMs' | 'maxPeerConnections'>
 
 const maxConnectionsPerPeer = 64
-const maxIdlePerPeer = 4
+/** A new connection costs a handshake, and a peer takes only so many a second: what requests at once have opened is kept. */
+const maxIdlePerPeer = 32
+/** Idle connections count towards the bound of all: with more of them there would be none left for other peers. */
+const maxIdleShare = 0.5
 const idleTimeoutMs = 30_000
 const maxCachedSessions = 256
 /** Kept connections that a peer closed a moment ago look usable until they are used. */
@@ -47,6 +51,13 @@ interface PeerRequestOptions extends RequestOptions {
 class PeerAgent extends Agent {
   override getName(options?: RequestOptions): string {
     return (options as PeerRequestOptions | undefined)?.peerKey ?? ''
+  }
+
+  override keepSocketAlive(socket: Duplex): boolean {
+    const idle = Object.values(this.freeSockets).reduce((sum, sockets) => sum + (sockets?.length ?? 0), 0)
+    if (idle >= this.maxTotalSockets * maxIdleShare) return false
+    // Node returns whether it is kept; its types don't say so.
+    return super.keepSocketAlive(socket) as unknown as boolean
   }
 }
 
