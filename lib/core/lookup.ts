@@ -91,6 +91,16 @@ export type ListAnswer =
       readonly detail: string
     }
 
+/** What this node has seen itself that shows that a peer sent wrong bytes; the word of others is no evidence. */
+export interface WrongBytes {
+  readonly digest: Digest
+  /**
+   * `digest`: a whole body came from the peer alone, and its digest is wrong. `copy`: its copy was fetched and hashed whole, and is
+   * wrong. `map`, `piece`: the chunk map or the piece that it gave is not that of the right bytes.
+   */
+  readonly evidence: 'digest' | 'copy' | 'map' | 'piece'
+}
+
 /** How one attempt to get bytes from a peer went; selection learns from it. */
 export interface TransferReport {
   readonly peerId: PeerId
@@ -101,6 +111,8 @@ export interface TransferReport {
     | 'broken'
     | 'stalled'
     | 'wrong-bytes'
+    /** Its bytes are not what they should be by the word of other holders, or it is one of several who gave wrong ones. */
+    | 'disputed'
     | 'cancelled'
     /** Another holder gave the same bytes sooner. */
     | 'slow'
@@ -112,6 +124,8 @@ export interface TransferReport {
   readonly durationMs: number
   /** HTTP status with which the peer refused; 404 means only that it has no such blob. */
   readonly status?: number
+  /** Present where the outcome is `wrong-bytes`. */
+  readonly wrong?: WrongBytes
 }
 
 /** Where the bytes of an answer came from; `redirect`: the client was sent to a holder. */

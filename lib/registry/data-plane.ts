@@ -66,6 +66,7 @@ export class DataPlane {
       control,
       store,
       integrity,
+      suspect: (suspicion) => this.#disputes.suspect(suspicion),
       startCheck: createMapCheck({ peers, disputes: this.#disputes, metrics }),
       peers,
       cache: new VerifiedCache(),

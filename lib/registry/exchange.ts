@@ -16,6 +16,7 @@ import type { RecentSizes } from './recent-sizes.ts'
 import type { RegistryRequest } from './request.ts'
 import type { TransferBudget } from './transfer-budget.ts'
 import type { StartCheck } from './transfer-check.ts'
+import type { Suspicion } from './transfer-job.ts'
 import type { VerifiedCache } from './verified-cache.ts'
 
 /** What all requests of a worker share. */
@@ -26,6 +27,7 @@ export interface RegistryServices {
   readonly integrity: LocalIntegrity | undefined
   /** Undefined where the digest of the whole must do. */
   readonly startCheck?: StartCheck
+  readonly suspect?: (suspicion: Suspicion) => void
   readonly peers: Pick<PeerClient, 'open' | 'namedAddress'>
   readonly cache: VerifiedCache
   readonly pool: BufferPool

@@ -1,4 +1,4 @@
-import type { CandidatePeer, RegistryControl, TransferReport } from '../core/lookup.ts'
+import type { CandidatePeer, RegistryControl, TransferReport, WrongBytes } from '../core/lookup.ts'
 
 /** One attempt to get bytes from one peer; the control plane hears of its begin and, once, of its end. */
 export class TransferAttempt {
@@ -24,8 +24,13 @@ export class TransferAttempt {
     this.#bytes += bytes
   }
 
+  /** It is proven that the peer sent wrong bytes. */
+  condemn(wrong: WrongBytes, reason: string): void {
+    this.end('wrong-bytes', reason, undefined, wrong)
+  }
+
   /** `status`: the HTTP status with which the peer refused. */
-  end(outcome: TransferReport['outcome'], reason: string, status?: number): void {
+  end(outcome: TransferReport['outcome'], reason: string, status?: number, wrong?: WrongBytes): void {
     if (this.#outcome !== undefined) return
     this.#outcome = outcome
     this.#reason = reason
@@ -36,6 +41,7 @@ export class TransferAttempt {
       firstByteMs: this.#firstByteMs,
       durationMs: this.#now() - this.#startedMs,
       ...(status === undefined ? {} : { status }),
+      ...(wrong === undefined ? {} : { wrong }),
     })
   }
 

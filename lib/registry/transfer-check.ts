@@ -19,14 +19,26 @@ export interface CheckJob {
   readonly signal: AbortSignal
 }
 
+/** One piece of a blob as a peer gave it: what it is worth is known as soon as the right map is. */
+export interface GivenPiece {
+  readonly index: number
+  readonly sha256: Uint8Array
+}
+
+/** `proven`: the bytes are wrong by their digest. Else only by the word of others, and `piece` is what was given. */
+export interface WrongFrom {
+  readonly wrongFrom: number | 'unknown'
+  readonly reason: string
+  readonly proven: boolean
+  readonly piece?: GivenPiece | undefined
+}
+
 /**
  * What a check makes of bytes: those that may go out now, in order; or that what came is wrong from an offset of the blob on.
  * No byte at or after `wrongFrom` has been let out, and the check takes the bytes from there anew. `unknown`: wrong bytes are
  * among those that were let out already, so that the body can only end.
  */
-export type CheckOutcome =
-  | { readonly free: readonly Uint8Array[] }
-  | { readonly wrongFrom: number | 'unknown'; readonly reason: string }
+export type CheckOutcome = { readonly free: readonly Uint8Array[] } | WrongFrom
 
 /**
  * Stands between the bytes of a transfer and the client: bytes go in in order, from whichever holders; checked bytes come out.
@@ -72,6 +84,7 @@ export function startDigestCheck(job: Pick<CheckJob, 'digest' | 'body'>): Transf
       return {
         wrongFrom: letOut ? 'unknown' : body.start,
         reason: 'the bytes do not match the digest',
+        proven: true,
       }
     },
   }

@@ -1,5 +1,5 @@
 import type { Digest } from '../core/digest.ts'
-import type { Candidate, RegistryControl } from '../core/lookup.ts'
+import type { Candidate, CandidatePeer, RegistryControl } from '../core/lookup.ts'
 import type { FlowLimit } from '../selection/flow-limit.ts'
 import type { HedgeBudget } from '../selection/hedge-budget.ts'
 import type { StripeSettings } from '../selection/stripe-layout.ts'
@@ -7,7 +7,7 @@ import type { WantedBytes } from '../selection/wanted-bytes.ts'
 import type { PeerClient } from './peer-client.ts'
 import type { TransferAttempt } from './transfer-attempt.ts'
 import type { TransferBudget } from './transfer-budget.ts'
-import type { StartCheck } from './transfer-check.ts'
+import type { GivenPiece, StartCheck } from './transfer-check.ts'
 
 /** Where the bytes go. `begin` comes once, when the first bytes are in hand, or never. */
 export interface BodySink {
@@ -15,6 +15,16 @@ export interface BodySink {
   /** False where no more should come until `drained` resolves. */
   write(chunk: Uint8Array): boolean
   drained(): Promise<void>
+}
+
+/** Peers one of which may have sent wrong bytes. */
+export interface Suspicion {
+  readonly digest: Digest
+  /** Path and query of the blob. */
+  readonly path: string
+  readonly peers: readonly CandidatePeer[]
+  /** What the peer gave, where it is one. */
+  readonly piece?: GivenPiece | undefined
 }
 
 export interface TransferJob {
@@ -46,6 +56,8 @@ export interface TransferDeps {
   /** Bounds of what comes from peers; absent: none. */
   readonly downloads?: FlowLimit
   readonly startCheck?: StartCheck
+  /** Hears of wrong bytes of which it is not proven who sent them. */
+  readonly suspect?: (suspicion: Suspicion) => void
   /** Monotonic milliseconds. */
   readonly now: () => number
 }

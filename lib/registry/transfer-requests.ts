@@ -1,4 +1,4 @@
-import type { Candidate, TransferReport } from '../core/lookup.ts'
+import type { Candidate, CandidatePeer, TransferReport } from '../core/lookup.ts'
 import { rateOf } from '../selection/pace.ts'
 import type { WantedBytes } from '../selection/wanted-bytes.ts'
 import { rangeHeader } from './peer-answer.ts'
@@ -94,14 +94,17 @@ export class TransferRequests {
     for (const { attempt } of this.#unjudged.splice(0)) attempt.end('complete', '')
   }
 
-  /** Where a single candidate gave the bytes it is the one to blame; of several nobody knows. */
-  blame(givers: ReadonlySet<number>, reason: string): void {
-    const outcome = givers.size === 1 ? 'wrong-bytes' : 'broken'
+  /** `proven`: of the one giver it is known that it sent wrong bytes; else of nobody. Returns the givers. */
+  blame(givers: ReadonlySet<number>, reason: string, proven: boolean): CandidatePeer[] {
+    const { digest } = this.#job
     const known = [...this.#running.values(), ...this.#unjudged]
     for (const source of givers) {
       const open = known.find((running) => running.source === source)
-      ;(open?.attempt ?? this.#newAttempt(source)).end(outcome, reason)
+      const attempt = open?.attempt ?? this.#newAttempt(source)
+      if (proven) attempt.condemn({ digest, evidence: 'digest' }, reason)
+      else attempt.end('disputed', reason)
     }
+    return [...givers].map((source) => (this.candidates[source] as Candidate).peer)
   }
 
   /** Those of the holders that are no candidates yet become ones, and are returned. */

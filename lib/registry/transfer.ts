@@ -7,7 +7,7 @@ import { BodyOutput } from './body-output.ts'
 import { BusyWait } from './busy-wait.ts'
 import type { FetchEnd, PeerFetch } from './peer-fetch.ts'
 import { TransferBudget } from './transfer-budget.ts'
-import { type CheckOutcome, startDigestCheck, type TransferCheck } from './transfer-check.ts'
+import { type CheckOutcome, startDigestCheck, type TransferCheck, type WrongFrom } from './transfer-check.ts'
 import type { BodySink, TransferDeps, TransferJob, TransferResult } from './transfer-job.ts'
 import { TransferRequests } from './transfer-requests.ts'
 
@@ -226,7 +226,7 @@ class Transfer {
 
   #pass(outcome: CheckOutcome, last = false): boolean {
     if ('wrongFrom' in outcome) {
-      this.#wrong(outcome.wrongFrom, outcome.reason)
+      this.#wrong(outcome)
       return false
     }
     if (outcome.free.length > 0) this.#begin()
@@ -250,12 +250,17 @@ class Transfer {
     this.#settle('finished')
   }
 
-  #wrong(from: number | 'unknown', reason: string): void {
+  #wrong({ wrongFrom: from, reason, proven, piece }: WrongFrom): void {
     const givers =
       from === 'unknown'
         ? this.#plan.contributors
         : this.#plan.giversOf(from, Math.max(this.#taken, from + 1))
-    this.#requests.blame(givers, reason)
+    const alone = givers.size === 1
+    const peers = this.#requests.blame(givers, reason, proven && alone)
+    if (!proven || !alone) {
+      const { digest, path } = this.#job
+      this.#deps.suspect?.({ digest, path, peers, piece: alone ? piece : undefined })
+    }
     if (from === 'unknown') {
       this.#settle(this.#out.begun ? 'ended-early' : 'not-found')
       return

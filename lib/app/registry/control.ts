@@ -68,6 +68,7 @@ const hints: Readonly<Record<TransferReport['outcome'], PeerHint | undefined>> =
   broken: 'closed',
   stalled: 'stalled',
   'wrong-bytes': undefined,
+  disputed: 'answered',
   cancelled: undefined,
   slow: 'answered',
   busy: 'answered',

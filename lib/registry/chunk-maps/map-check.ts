@@ -14,10 +14,11 @@ export interface MapCheckDeps {
   readonly metrics: Metrics
 }
 
-/** How many holders are asked for their map of one blob. */
-const maxAsked = 3
-/** Maps that take longer don't count. */
+/** How many maps of one blob are voted on; for a holder that has none another one is asked. */
+const maxVotes = 3
+/** Maps that take longer don't count where others came; alone, a map proves nothing, so that a second one is waited for. */
 const mapTimeoutMs = 500
+const secondMapTimeoutMs = 1500
 
 /**
  * Large blobs are checked piece by piece against the map that most of up to three holders agree on. Where they disagree and
@@ -38,25 +39,35 @@ export function createMapCheck(deps: MapCheckDeps): StartCheck {
 
   async function withMap(job: CheckJob): Promise<TransferCheck> {
     const { digest, path, body } = job
-    const asked = job.candidates.filter(({ reach }) => reach === 'complete').slice(0, maxAsked)
+    const waiting = job.candidates.filter(({ reach }) => reach === 'complete')
     const claims: DisputedClaim[] = []
     const maps = new Map<string, ChunkMap>()
     const { promise: decided, resolve: decide } = Promise.withResolvers<void>()
     // The silent ones are not waited for once two agree: of three they can't turn the vote.
     const enough = new AbortController()
-    const asking = asked.map(async ({ peer }) => {
-      const signal = AbortSignal.any([job.signal, enough.signal])
-      const map = await askForMap({ peers: deps.peers, peer, path, signal }, digest, body.sizeBytes)
-      if (map === undefined || enough.signal.aborted) return
-      const key = chunkMapKey(map)
-      claims.push({ peer, key })
-      if (maps.has(key)) decide()
-      maps.set(key, map)
-    })
-    const timer = setTimeout(decide, mapTimeoutMs)
-    void Promise.all(asking).then(() => decide())
+    let late = false
+    const ask = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined && !enough.signal.aborted; next = waiting.shift()) {
+        const { peer } = next
+        const signal = AbortSignal.any([job.signal, enough.signal])
+        const map = await askForMap({ peers: deps.peers, peer, path, signal }, digest, body.sizeBytes)
+        if (map === undefined || enough.signal.aborted) continue
+        const key = chunkMapKey(map)
+        claims.push({ peer, key })
+        if (maps.has(key) || (claims.length >= 2 && late)) decide()
+        maps.set(key, map)
+        return
+      }
+    }
+    const first = setTimeout(() => {
+      late = true
+      if (claims.length >= 2) decide()
+    }, mapTimeoutMs)
+    const last = setTimeout(decide, secondMapTimeoutMs)
+    void Promise.all(Array.from({ length: maxVotes }, ask)).then(() => decide())
     await decided
-    clearTimeout(timer)
+    clearTimeout(first)
+    clearTimeout(last)
     enough.abort()
     const { signal } = job
     const verdict = voteOnMaps(claims)
@@ -92,5 +103,5 @@ const disbelief: TransferCheck = {
   checks: false,
   refusal: 'the holders disagree on its bytes',
   pass: () => ({ free: [] }),
-  finish: () => ({ wrongFrom: 'unknown', reason: 'the holders disagree on its bytes' }),
+  finish: () => ({ wrongFrom: 'unknown', reason: 'the holders disagree on its bytes', proven: false }),
 }

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { type ChunkMap, hashOfPiece, hashOfPrefix, pieceSizeBytes } from '../../core/chunk-map.ts'
-import type { CheckedBody, CheckOutcome, TransferCheck } from '../transfer-check.ts'
+import type { CheckedBody, CheckOutcome, GivenPiece, TransferCheck } from '../transfer-check.ts'
 
 /** The rest of the two pieces of which a transfer wants only a part. */
 export interface PieceEdges {
@@ -63,7 +63,9 @@ export class PieceCheck implements TransferCheck {
       this.#offset += part.length
       if (this.#offset < end) break
       if (this.#offset === this.#body.end + 1) this.#hash.update(this.#edges.after)
-      if (!this.#isRight(start / pieceSizeBytes)) return this.#wrong(start / pieceSizeBytes, boundary)
+      if (!this.#isRight(start / pieceSizeBytes)) {
+        return this.#wrong(start / pieceSizeBytes, boundary, this.#givenPiece(start))
+      }
       free = free.length === 0 ? this.#held : free.concat(this.#held)
       this.#held = []
     }
@@ -79,14 +81,26 @@ export class PieceCheck implements TransferCheck {
   }
 
   /** Goes back to the boundary where a chunk found the check: pieces that came right in the same chunk have not left yet. */
-  #wrong(piece: number, boundary: number): CheckOutcome {
+  #wrong(index: number, boundary: number, piece?: GivenPiece): CheckOutcome {
     const wrongFrom = Math.max(this.#body.start, boundary)
     this.#held = []
     this.#offset = wrongFrom
     this.#before = this.#letOut
     this.#hash = this.#whole ? this.#before.copy() : createHash('sha256')
     if (wrongFrom === this.#body.start) this.#hash.update(this.#edges.before)
-    return { wrongFrom, reason: `piece ${piece} is not what the holders agree on` }
+    const reason = `piece ${index} is not what the holders agree on`
+    return { wrongFrom, reason, proven: false, piece }
+  }
+
+  /** The piece at hand as it came; undefined where a part of it is known from elsewhere. */
+  #givenPiece(start: number): GivenPiece | undefined {
+    const { before, after } = this.#edges
+    const first = start < this.#body.start && before.length > 0
+    const last = this.#offset > this.#body.end && after.length > 0
+    if (first || last) return undefined
+    const hash = createHash('sha256')
+    for (const part of this.#held) hash.update(part)
+    return { index: start / pieceSizeBytes, sha256: hash.digest() }
   }
 
   #isRight(index: number): boolean {

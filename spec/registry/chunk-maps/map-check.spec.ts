@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
-import { type ChunkMap, ChunkMapMaker, encodeChunkMap } from '../../../lib/core/chunk-map.ts'
 import type { CredentialSet } from '../../../lib/core/credentials.ts'
-import { digestToBytes } from '../../../lib/core/digest.ts'
 import { eventually } from '../../support/eventually.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { makeTestCluster } from '../../support/test-trust.ts'
 import { blobPath, type ClientAnswer, candidateOf, digestOf, fetchFrom, startPlane } from '../harness.ts'
-import { startHostilePeer } from '../hostile-peer.ts'
+import { lieAt, startScriptedHolder } from './lying-holders.ts'
 
 const sizeBytes = 12 * 2 ** 20 + 77
 const blob = createHash('shake256', { outputLength: sizeBytes }).update('pieces').digest()
@@ -24,16 +22,6 @@ before(async () => {
 })
 after(() => folder[Symbol.asyncDispose]())
 
-function lieAt(at: number): { readonly bytes: Buffer; readonly map: Uint8Array } {
-  const bytes = Buffer.from(blob)
-  bytes[at] = (bytes[at] ?? 0) ^ 0x20
-  const maker = new ChunkMapMaker(digestOf(bytes))
-  maker.update(bytes)
-  const { pieces, prefixes } = maker.finish() as ChunkMap
-  prefixes.set(digestToBytes(digest), prefixes.length - 32)
-  return { bytes, map: encodeChunkMap({ digest, sizeBytes, pieces, prefixes }) }
-}
-
 interface Pulled {
   readonly answer: ClientAnswer
   /** Peers that were found to give wrong bytes. */
@@ -44,26 +32,10 @@ interface Pulled {
 /** A pull among a liar, who is asked first and has a map that matches its lie, and honest holders. */
 async function pull(lie: number, honest: number, range?: string): Promise<Pulled> {
   await using stack = new AsyncDisposableStack()
-  const { bytes, map } = lieAt(lie)
-  const liar = stack.use(
-    await startHostilePeer(
-      node('liar'),
-      '127.0.14.2',
-      blob,
-      ({ request, response, start, body, head }) => {
-        if (request.url?.includes('chunk-map=1') === true) {
-          const type = 'application/vnd.starling.chunk-map.v1'
-          response.writeHead(200, { 'content-type': type, 'content-length': map.length })
-          response.end(map)
-          return
-        }
-        head()
-        response.end(bytes.subarray(start, body.length))
-      },
-      { maps: true },
-    ),
-  )
-  const candidates = [candidateOf(node('liar'), liar.endpoint)]
+  const { bytes, map } = lieAt(blob, lie)
+  const script = { parts: bytes, whole: bytes, map }
+  const liar = stack.use(await startScriptedHolder(node('liar'), '127.0.14.2', blob, script))
+  const candidates = [liar.candidate]
   for (let index = 1; index <= honest; index++) {
     const plane = stack.use(
       await startPlane(node(`honest-${index}`), { host: `127.0.14.${2 + index}`, mapsPath: folder.path }),
