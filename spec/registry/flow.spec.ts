@@ -148,7 +148,7 @@ test('requests to peers beyond those at once wait for room, and blame nobody', a
 
 test('a manifest is not held up by the blobs that are fetched', async () => {
   await using holder = await startPlane(node('other'), { host: '127.0.11.90' })
-  const limits = limitsOf({ download: { atOnce: 1, bytesPerSecond: 2 ** 20 } })
+  const limits = limitsOf({ download: { atOnce: 1, bytesPerSecond: 4 * 2 ** 20 } })
   await using asking = await startPlane(node('holder'), { host: '127.0.11.91', limits })
   const path = blobPath(holder.control.local.put(body))
   const manifest = holder.control.local.put(manifestBytes(digestOf(body), [digestOf(body)]))
