@@ -69,10 +69,10 @@ export class Claimant {
 
   /** Monotonic time at which `wake` is due; undefined where nothing is under way. */
   get wakeAtMs(): number | undefined {
-    const words = [...this.#roles.values()].map(({ nextWordMs, nextAskMs }) =>
-      Math.min(nextWordMs, nextAskMs),
-    )
-    const at = Math.min(this.#claims.nextDueMs, this.#late.nextDueMs, ...words)
+    let at = Math.min(this.#claims.nextDueMs, this.#late.nextDueMs)
+    for (const { nextLookMs, nextWordMs, nextAskMs } of this.#roles.values()) {
+      at = Math.min(at, nextLookMs, nextWordMs, nextAskMs)
+    }
     return at === Number.POSITIVE_INFINITY ? undefined : at
   }
 
@@ -223,6 +223,7 @@ export class Claimant {
       parentWord: undefined,
       watchedMs: nowMs,
       intervalMs: interval,
+      nextLookMs: nowMs + this.#settings.wordIntervalMs,
       nextWordMs: nowMs + interval,
       nextAskMs: role === 'follow' ? nowMs + this.#settings.wordIntervalMs : Number.POSITIVE_INFINITY,
     }
@@ -271,9 +272,12 @@ export class Claimant {
         if (role.parent !== undefined && role.progress.state !== 'done')
           effects.push({ type: 'send', to: role.parent, message: { type: 'ask', registry, digest } })
       }
+      if (role.nextLookMs <= nowMs) {
+        role.nextLookMs = nowMs + this.#settings.wordIntervalMs
+        effects.push({ type: 'look', key: role.key })
+      }
       if (role.nextWordMs > nowMs) continue
       role.nextWordMs = nowMs + role.intervalMs
-      effects.push({ type: 'look', key: role.key })
       this.#tell(role, role.progress, effects)
     }
   }

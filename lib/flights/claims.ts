@@ -49,6 +49,8 @@ export class ClaimBook {
   }
 
   get nextDueMs(): number {
-    return Math.min(...[...this.#claims.values()].map(({ deadlineMs }) => deadlineMs))
+    let at = Number.POSITIVE_INFINITY
+    for (const { deadlineMs } of this.#claims.values()) at = Math.min(at, deadlineMs)
+    return at
   }
 }

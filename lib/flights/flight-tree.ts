@@ -18,6 +18,8 @@ export interface Participant {
   /** Known only as a holder: it tells nothing itself. */
   silent: boolean
   heardMs: number
+  /** When this steward answered a claim of it last. */
+  decidedMs: number
   /** Children that have lost it since it spoke last; a few, and it is not believed any more. */
   doubts: number
   /** Parents that it has lost. */
@@ -55,6 +57,7 @@ export class FlightTree {
       root: false,
       silent: false,
       heardMs: nowMs,
+      decidedMs: Number.NEGATIVE_INFINITY,
       doubts: 0,
       lost: new Set(),
     }

@@ -22,6 +22,7 @@ export interface OwnRole {
   /** When the transfer from the parent was last seen running. */
   watchedMs: number
   intervalMs: number
+  nextLookMs: number
   nextWordMs: number
   nextAskMs: number
 }

@@ -35,6 +35,8 @@ export interface FlightSummary extends FlightKey {
 
 /** A parent that so many children lost gets no more, however often it speaks. */
 const maxDoubts = 3
+/** Words that are still on their way when a claim is decided don't count against it. */
+const settledMs = 1000
 
 interface Flight {
   readonly key: FlightKey
@@ -101,7 +103,8 @@ export class Steward {
     const known = tree.get(from)
     const me = known ?? tree.add(from, nowMs)
     const { offset, sizeBytes } = claim
-    Object.assign(me, { zone, slots: mayLead ? claim.slots : 0, heardMs: nowMs, silent: false })
+    const heard = { heardMs: nowMs, decidedMs: nowMs, silent: false }
+    Object.assign(me, { zone, slots: mayLead ? claim.slots : 0, ...heard })
     me.progress = { state: me.progress.state, offset, sizeBytes: sizeBytes ?? me.progress.sizeBytes }
     for (const peer of claim.lost) this.#lost(tree, me, peer, nowMs)
     if (me.root && claim.lost.length === 0) return verdict('lead')
@@ -162,18 +165,27 @@ export class Steward {
     const flight = this.#flightFor(told, true)
     if (flight === undefined) return []
     const { tree } = flight
-    let me = tree.get(from)
-    if (me === undefined) {
-      me = tree.add(from, nowMs)
-      const parent = told.parent === undefined ? undefined : tree.get(told.parent)
-      // Whose parent has not spoken yet counts as a root until it has.
-      if (told.role === 'lead' || parent === undefined || !tree.attach(me, parent)) tree.makeRoot(me)
-    } else if (told.role === 'lead' && !me.root) tree.makeRoot(me)
+    const me = tree.get(from) ?? tree.add(from, nowMs)
+    if (told.role === 'lead') {
+      if (!me.root) tree.makeRoot(me)
+    } else if (told.parent !== undefined && nowMs - me.decidedMs >= settledMs) {
+      this.#believe(tree, me, told.parent, nowMs)
+    }
     Object.assign(me, { zone, heardMs: nowMs, silent: false })
     if (me.doubts < maxDoubts) me.doubts = 0
     me.slots = this.#isBarred(from, nowMs) ? 0 : told.slots
     me.progress = { state: told.state, offset: told.offset, sizeBytes: told.sizeBytes }
     return []
+  }
+
+  /**
+   * Whom it says it follows, where that was decided elsewhere. A parent that has not spoken yet stands there all the same, so that
+   * nobody is put below those who are below himself; what would close a circle hangs on nobody.
+   */
+  #believe(tree: FlightTree, me: Participant, parent: PeerId, nowMs: number): void {
+    if (me.parent?.peerId === parent || parent === me.peerId) return
+    me.root = false
+    if (!tree.attach(me, tree.get(parent) ?? tree.add(parent, nowMs))) tree.detach(me)
   }
 
   /** Who brought the bytes in is to blame, and nobody flies on with them. */

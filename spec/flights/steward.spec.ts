@@ -87,8 +87,10 @@ test('who led with wrong bytes leads nobody for a while, and the flight is over 
 test('a new steward learns a flight from the words of those who fly', () => {
   const steward = new Steward(settings)
   tell(steward, peer(2), 0, { role: 'follow', parent: peer(1), offset: 5 })
+  assert.deepEqual(depths(steward), [1, 0], 'its parent stands there before it has spoken')
   tell(steward, peer(1), 0, { role: 'lead', offset: 7 })
-  assert.notEqual(ask(steward, peer(3), 10), 'lead')
+  assert.equal(ask(steward, peer(3), 10), peer(2))
+  assert.equal(ask(steward, peer(1), 10, { lost: [peer(9)] }), 'lead', 'not below those who are below it')
 })
 
 test('what nobody renews is forgotten', () => {
