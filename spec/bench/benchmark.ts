@@ -1,5 +1,7 @@
 /** What one benchmark found, as a table; `notes` say how it was measured. */
 export interface Table {
+  /** Heads this table where a benchmark has several. */
+  readonly part?: string
   readonly columns: readonly string[]
   readonly rows: readonly (readonly (string | number)[])[]
   readonly notes?: readonly string[]
@@ -8,6 +10,8 @@ export interface Table {
 export interface BenchmarkOptions {
   /** Fewer rounds and smaller sizes: shows that it works, not how fast. */
   readonly quick: boolean
+  /** Only these parts of it; undefined: all. */
+  readonly parts?: readonly string[] | undefined
 }
 
 /** One benchmark of `npm run bench`; `name` selects it on the command line, `title` heads its table. */
@@ -15,5 +19,7 @@ export interface Benchmark {
   readonly name: string
   readonly title: string
   /** `log` takes lines of progress. */
-  run(log: (line: string) => void, options: BenchmarkOptions): Promise<Table>
+  run(log: (line: string) => void, options: BenchmarkOptions): Promise<Table | readonly Table[]>
+  /** Names of its parts, where it has any. */
+  readonly parts?: readonly string[]
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- NAME …] [--quick] [--json FILE]`: runs the benchmarks whose names are given (all without any), prints each
+ * `npm run bench [-- NAME …] [--part PART …] [--quick] [--json FILE]`: runs the benchmarks whose names are given (all without any), prints each
  * as a table, and at the end everything as JSON, with the facts of the machine. `--list` only names them; `--quick` makes
  * them short and their figures rough.
  */
@@ -60,22 +60,31 @@ async function main(): Promise<void> {
       json: { type: 'string' },
       quick: { type: 'boolean', default: false },
       list: { type: 'boolean' },
+      part: { type: 'string', multiple: true },
     },
   })
   const all = await findBenchmarks()
+  const unknownPart = values.part?.find(
+    (part) =>
+      !all.some((benchmark) => positionals.includes(benchmark.name) && benchmark.parts?.includes(part)),
+  )
   const unknown = positionals.filter((name) => !all.some((benchmark) => benchmark.name === name))
-  if (values.list === true || unknown.length > 0) {
+  if (values.list === true || unknown.length > 0 || unknownPart !== undefined) {
+    if (unknownPart !== undefined) print(`No benchmark of those named has a part ${unknownPart}. There are:`)
     if (unknown.length > 0) print(`There is no benchmark ${unknown.join(', ')}. There are:`)
     print(
       formatTable(
         ['name', 'what'],
-        all.map(({ name, title }) => [name, title]),
+        all.map(({ name, title, parts }) => [
+          name,
+          parts === undefined ? title : `${title}; --part ${parts.join(', ')}`,
+        ]),
       ),
     )
-    process.exitCode = unknown.length > 0 ? 2 : 0
+    process.exitCode = values.list === true ? 0 : 2
     return
   }
-  const { quick } = values
+  const { quick, part: parts } = values
   const machine = machineFacts()
   print(formatTable(['machine', ''], Object.entries(machine)))
   const results: BenchmarkResult[] = []
@@ -85,11 +94,15 @@ async function main(): Promise<void> {
     const loadBefore = loadavg()[0] ?? 0
     const startedMs = performance.now()
     try {
-      const table = await benchmark.run((line) => process.stderr.write(`  ${line}\n`), { quick })
+      const found = await benchmark.run((line) => process.stderr.write(`  ${line}\n`), { quick, parts })
       const durationMs = Math.round(performance.now() - startedMs)
-      results.push({ name: benchmark.name, title: benchmark.title, durationMs, loadBefore, ...table })
-      print(formatTable(table.columns, table.rows))
-      for (const note of table.notes ?? []) print(`\n${note}`)
+      for (const table of Array.isArray(found) ? (found as readonly Table[]) : [found as Table]) {
+        results.push({ name: benchmark.name, title: benchmark.title, durationMs, loadBefore, ...table })
+        if (table.part !== undefined) print(`## ${table.part}\n`)
+        print(formatTable(table.columns, table.rows))
+        for (const note of table.notes ?? []) print(`\n${note}`)
+        print('')
+      }
       print(
         `\nLoad of the machine before: ${loadBefore.toFixed(1)}. It took ${(durationMs / 1000).toFixed(0)} s.`,
       )
