@@ -77,7 +77,7 @@ async function send(
   let range: ByteRange | undefined
   try {
     const ready = await growth.until(out.signal, ({ state, sizeBytes, reachedBytes }) => {
-      if (sizeBytes === undefined) return false
+      if (sizeBytes === undefined || state === 'gone') return false
       const asked = parseRangeHeader(header, sizeBytes)
       return (
         asked === 'unsatisfiable' || state === 'done' || reachedBytes > (asked === 'whole' ? 0 : asked.start)
