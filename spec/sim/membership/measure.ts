@@ -76,17 +76,19 @@ export class Measure {
   /** A sample of the running nodes: does each believe the truth of all? Undefined where they do. */
   disagreement(observers: number): string | undefined {
     const { kernel, names } = this.#cluster
-    const running = names.filter((name) => kernel.conditionOf(name) === 'up')
+    const all = names.map((name) => {
+      const isUp = kernel.conditionOf(name) === 'up'
+      return { name, isUp, peerId: this.#cluster.peerId(name) }
+    })
+    const running = all.filter(({ isUp }) => isUp)
     const step = Math.max(1, Math.floor(running.length / observers))
     for (let at = 0; at < running.length; at += step) {
-      const observer = running[at]!
+      const observer = running[at]!.name
       const machine = this.#cluster.machine(observer)
-      for (const member of names) {
-        const state = machine.get(this.#cluster.peerId(member))?.state
-        const isUp = kernel.conditionOf(member) === 'up'
+      for (const { name, isUp, peerId } of all) {
+        const state = machine.get(peerId)?.state
         const isRight = isUp ? state === 'alive' : state === undefined || state === 'dead' || state === 'left'
-        if (!isRight)
-          return `${observer} holds ${member} for ${state}, which is ${kernel.conditionOf(member)}`
+        if (!isRight) return `${observer} holds ${name} for ${state}, which is ${kernel.conditionOf(name)}`
       }
     }
     return undefined
@@ -96,13 +98,13 @@ export class Measure {
   converge(withinMs: number): void {
     const { kernel } = this.#cluster
     const untilMs = kernel.nowMs() + withinMs
-    const sample = Math.min(100, this.#cluster.names.length)
-    let wrong = this.disagreement(sample)
+    const sample = Math.min(50, this.#cluster.names.length)
+    const look = () => this.disagreement(sample) ?? this.disagreement(this.#cluster.names.length)
+    let wrong = look()
     while (wrong !== undefined && kernel.nowMs() < untilMs) {
       kernel.run(kernel.nowMs() + secondMs)
-      wrong = this.disagreement(sample)
+      wrong = look()
     }
-    wrong ??= this.disagreement(this.#cluster.names.length)
     if (wrong === undefined) return
     const observer = wrong.split(' ')[0]!
     assert.fail(`I7: seed ${kernel.seed}: ${wrong}, ${withinMs} ms later\n${this.#cluster.trace(observer)}`)
