@@ -10,14 +10,15 @@ import { createLayersWatch } from './check/layers-watch.ts'
 import { readConfig } from './config/config-files.ts'
 import { createHostsKeeper } from './config/hosts-keeper.ts'
 import { createLiveFiles } from './config/live-files.ts'
-import { sharingChange } from './config/sharing-change.ts'
+import { registryMoves, sharingChange } from './config/sharing-change.ts'
 import { lockDataDir } from './data-dir.ts'
 import { drainView } from './drain-view.ts'
 import { createImagesFolder } from './import/images-folder.ts'
 import { readyView, statusView } from './node-status.ts'
 import { imageViews, isOffered, peerViews, whereView } from './node-view.ts'
+import type { HandedOver } from './registry/hand-over.ts'
 import { RecentRequests } from './registry/recent-requests.ts'
-import { createSharing, type Sharing } from './sharing.ts'
+import { createSharing, type Sharing, type SharingOptions } from './sharing.ts'
 import { createSystemRng, systemClock } from './system.ts'
 import { createCredentials, loadCredentials } from './trust/files.ts'
 
@@ -98,7 +99,13 @@ export async function startNode(
     await settings.start()
     closers.push(() => settings.stop())
     const live = () => settings.config()
-    const hosts = createHostsKeeper({ config: live, registries: () => settings.registries(), log, metrics })
+    const hosts = createHostsKeeper({
+      // Containerd hears of another address once it is served.
+      config: () => (sharing === undefined ? live() : { ...live(), registry: built.registry }),
+      registries: () => settings.registries(),
+      log,
+      metrics,
+    })
 
     const requests = new RecentRequests()
     let sharingProblem: string | undefined = isEmpty(settings.current().mirrors)
@@ -119,21 +126,30 @@ export async function startNode(
         log.info({ transfer: next.transfer }, 'transfers that begin from now on have other bounds')
         return
       }
-      if (change === 'registry') {
+      if (change !== 'none' && registryMoves(built, next)) {
         await sharing?.moveRegistry(next)
-        built = next
+        built = { ...built, registry: next.registry }
         log.info(
-          { listen: next.registry.listen },
-          'the registry API has moved; transfers in flight end where they are',
+          { listen: next.registry.listen, oldForMs: next.shutdownGraceMs },
+          'the registry API has moved; the old listener goes on for a while',
         )
+      }
+      if (change === 'registry') {
+        sharing?.tune(next)
+        built = next
         return
       }
+      let kept: HandedOver | undefined
       if (change === 'restart') {
-        log.warn({}, 'this change of config.yaml needs a restart of the sharing part alone; it is made now')
+        log.warn(
+          {},
+          'this change of config.yaml needs a restart of the sharing part; the registry API goes on',
+        )
         const ending = sharing
         sharing = undefined
         sharingProblem = 'sharing is restarting with a changed configuration'
-        await ending?.stop()
+        kept = await ending?.release()
+        kept?.service.tune(next)
       }
       if (sharing !== undefined && isEmpty(wanted)) {
         const ending = sharing
@@ -141,10 +157,10 @@ export async function startNode(
         await ending.stop()
         log.info({ registries: config.registries }, 'nothing is mirrored any more; all ports are closed')
       } else if (sharing === undefined && !isEmpty(wanted)) {
-        const part = await createSharing({
+        const part = await begin({
           role,
+          registry: kept,
           peers: () => cluster?.part.peers() ?? [],
-
           config: next,
           credentials,
           settings,
@@ -158,7 +174,6 @@ export async function startNode(
             familiar?.requested(report)
           },
         })
-        await part.start()
         built = next
         sharing = part
         sharingProblem = undefined
@@ -274,6 +289,18 @@ export async function startNode(
     }
   } catch (error) {
     await closeAll()
+    throw error
+  }
+}
+
+/** Starts a sharing part; where that fails, a registry that it was to take over ends too, and nothing stays open. */
+async function begin(options: SharingOptions): Promise<Sharing> {
+  try {
+    const part = await createSharing(options)
+    await part.start()
+    return part
+  } catch (error) {
+    await options.registry?.service.stop()
     throw error
   }
 }

@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { excludedReferences } from '../config/tag-policy.ts'
-import { normaliseTransfer } from '../config/transfer-section.ts'
 import type { CatalogService, OriginState } from '../core/cluster.ts'
 import type { NodeConfig } from '../core/config.ts'
 import type { ContentStore, StoreChange } from '../core/content-store.ts'
@@ -13,7 +12,6 @@ import { OfferFilter } from '../core/reference.ts'
 import type { Settings } from '../core/settings.ts'
 import { type ClusterHost, createHost } from '../network/host.ts'
 import { createUdpTransport, type UdpTransport } from '../network/udp-transport.ts'
-import type { RegistryTuning } from '../registry/messages.ts'
 import { CandidateOrder } from '../selection/candidate-order.ts'
 import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
 import { advertisedEndpoints, othersOf, resolveBootstrap } from './addresses.ts'
@@ -26,8 +24,9 @@ import { createIntegrityService, type IntegrityService, mapsPathOf } from './int
 import type { RunningMembership } from './membership/options.ts'
 import { createMembershipService } from './membership/service.ts'
 import { createRegistryControl } from './registry/control.ts'
+import { type HandedOver, HandOver } from './registry/hand-over.ts'
 import { HeardTimes } from './registry/heard-times.ts'
-import { createRegistryHost, type RegistryHost } from './registry/host.ts'
+import { createRegistryService, type RegistryService } from './registry/registry-service.ts'
 import { AttestationStore } from './trust/attestation-store.ts'
 import { createExpulsion } from './trust/expulsion.ts'
 import { createRevocationSpread } from './trust/revocation-spread.ts'
@@ -54,6 +53,8 @@ export interface SharingOptions {
   readonly trustChanged: () => Promise<void>
   /** Hears of each request to the registry API. */
   readonly requested?: ((report: RequestReport) => void) | undefined
+  /** Of the sharing part that is replaced; default: a new one. */
+  readonly registry?: HandedOver | undefined
 }
 
 /** Everything that runs only while this node mirrors something: ports, membership, catalog, store and registry. */
@@ -63,9 +64,11 @@ export interface Sharing extends Service {
   readonly membership: RunningMembership
   readonly catalog: CatalogService
   readonly store: ContentStore
-  readonly registry: RegistryHost
+  readonly registry: RegistryService
   readonly integrity: IntegrityService
   readonly flights: FlightsService
+  /** Ends like `stop`, but for the registry API, which goes on for who comes next and answers from what was known here. */
+  release(): Promise<HandedOver>
   /**
    * The registry API is served at other addresses from now on; transfers in flight end at the old ones.
    * @throws StarlingError PORT_IN_USE; then nothing has changed
@@ -75,10 +78,6 @@ export interface Sharing extends Service {
   tune(config: NodeConfig): void
   /** Has the store told what it holds? */
   hasInventory(): boolean
-}
-
-function tuningOf({ registry, transfer }: NodeConfig): RegistryTuning {
-  return { stallTimeoutMs: registry.stallTimeoutMs, transfer: transfer ?? normaliseTransfer() }
 }
 
 function originStateOf(state: MemberState): OriginState {
@@ -183,23 +182,21 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     onDamaged: (digest) => integrity.damaged(digest),
     onUnmapped: (digest) => integrity.hurry(digest),
   })
-  const registryFor = (next: NodeConfig): RegistryHost => {
-    const { registry: wanted, shutdownGraceMs } = next
-    return createRegistryHost({
-      listen: wanted.listen,
-      workers: wanted.workers,
+  const registry =
+    options.registry?.service ??
+    createRegistryService({
+      config,
       credentials,
       source: store.source(),
       control,
       mapsPath: mapsPathOf(config.dataDir),
-      limits: { ...tuningOf(next), maxConnections: wanted.maxConnections },
-      graceMs: shutdownGraceMs,
       log: log.child({ part: 'registry' }),
       metrics,
     })
-  }
-  let registry = registryFor(config)
-  let retiring: Promise<void> = Promise.resolve()
+
+  const handOver =
+    options.registry &&
+    new HandOver({ from: options.registry, control, catalog, mirrors: () => settings.current().mirrors })
 
   attestations.setLiveness((peerId) => {
     const state = membership.get(peerId)?.state
@@ -231,12 +228,14 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     flights.memberChanged(change)
     registry.lookupsChanged()
   })
-  catalog.onChanged(() => registry.lookupsChanged())
+  catalog.onChanged(() => {
+    registry.lookupsChanged()
+    if (hasInventory) handOver?.look()
+  })
   catalog.onRegistriesChanged((registries) => membership.setRegistries(registries))
 
   let hasInventory = false
   let auditedMs = Number.NEGATIVE_INFINITY
-  let source = JSON.stringify(store.source())
   const timers: NodeJS.Timeout[] = []
   const started: Service[] = []
 
@@ -250,10 +249,8 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     await catalog.applyStoreChange(integrity.admit(change))
     if (change.type !== 'snapshot') return
     hasInventory = true
-    const now = store.source()
-    if (JSON.stringify(now) === source) return
-    source = JSON.stringify(now)
-    registry.setSource(now)
+    handOver?.look()
+    registry.setSource(store.source())
   }
 
   /** Holdings of members that have been gone for a while are dropped. */
@@ -266,10 +263,6 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
   }
 
   const storeService: Service = { start: () => store.start(onStoreChange), stop: () => store.stop() }
-  const registryService: Service = {
-    start: () => registry.start(),
-    stop: async () => void (await Promise.all([registry.stop(), retiring])),
-  }
   const revocations = createRevocationSpread({
     credentials,
     rpc: host,
@@ -281,7 +274,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
   })
   const services: readonly Service[] = [
     attestations,
-    registryService,
+    registry,
     revocations,
     host,
     udp,
@@ -298,18 +291,12 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     membership,
     catalog,
     store,
-    get registry() {
-      return registry
-    },
+    registry,
     async moveRegistry(next) {
-      const moved = registryFor(next)
-      await moved.start()
-      const old = registry
-      registry = moved
+      await registry.move(next)
       membership.setFacts({ registryPort: next.registry.listen[0]?.port ?? 0 })
-      retiring = Promise.all([retiring, old.stop()]).then(() => undefined)
     },
-    tune: (next) => registry.tune(tuningOf(next)),
+    tune: (next) => registry.tune(next),
     integrity,
     flights,
     hasInventory: () => hasInventory,
@@ -324,25 +311,37 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
         await sharing.stop()
         throw error
       }
+      handOver?.start()
       timers.push(
         setInterval(audit, config.auditIntervalMs).unref(),
         setInterval(sweep, sweepIntervalMs).unref(),
       )
     },
-    async stop() {
-      for (const unsubscribe of unsubscribers) unsubscribe()
-      for (const timer of timers.splice(0)) clearInterval(timer)
-      if (started.includes(membership)) {
-        await membership
-          .leave()
-          .catch((error) => log.warn({ error: describeError(error) }, 'leave was not told'))
-      }
-      for (const service of started.splice(0).reverse()) {
-        await service
-          .stop()
-          .catch((error) => log.warn({ error: describeError(error) }, 'a part did not stop cleanly'))
-      }
+    async release() {
+      const known = catalog.summaries()
+      await end(registry)
+      return { service: registry, known }
     },
+    stop: () => end(undefined),
   }
+
+  async function end(except: Service | undefined): Promise<void> {
+    for (const unsubscribe of unsubscribers) unsubscribe()
+    handOver?.stop()
+    for (const timer of timers.splice(0)) clearInterval(timer)
+    // Where the registry goes on, so does the node: the others keep asking it.
+    if (except === undefined && started.includes(membership)) {
+      await membership
+        .leave()
+        .catch((error) => log.warn({ error: describeError(error) }, 'leave was not told'))
+    }
+    for (const service of started.splice(0).reverse()) {
+      if (service === except) continue
+      await service
+        .stop()
+        .catch((error) => log.warn({ error: describeError(error) }, 'a part did not stop cleanly'))
+    }
+  }
+
   return sharing
 }

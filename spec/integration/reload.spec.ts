@@ -77,8 +77,16 @@ describe('a node whose files change while it runs', () => {
         async () => (await node.ops<StatusView>('status')).registryListen.includes(moved),
         waits,
       )
-      const answer = await node.fetch('/v2/', { keepBody: true }).catch(() => undefined)
-      assert.equal(answer, undefined)
+      await eventually(
+        async () =>
+          (
+            await node.fetch('/v2/').then(
+              () => '',
+              (error: unknown) => String(error),
+            )
+          ).includes('ECONNREFUSED'),
+        { ...waits, timeoutMs: 20_000, what: 'the end of the old listener' },
+      )
       await eventually(async () => (await textOf(hostsFile(node, 'two.test'))).includes(':7443'), waits)
       assert.equal(node.pid, pid)
 

@@ -15,14 +15,16 @@ const restartKeys = [
   'flightPatienceMs',
 ] as const
 
-/** A listener at other ports is opened beside the old one; at the same port the old one must go first. */
+/** Is the registry API to be served elsewhere, or by other threads? */
+export function registryMoves(before: NodeConfig, after: NodeConfig): boolean {
+  const listeners = ({ registry }: NodeConfig) => ({ ...registry, stallTimeoutMs: 0 })
+  return !isDeepStrictEqual(listeners(before), listeners(after))
+}
+
+/** The most that a change asks for: a part that is built anew has all of the new configuration. */
 export function sharingChange(before: NodeConfig, after: NodeConfig): SharingChange {
   if (restartKeys.some((key) => !isDeepStrictEqual(before[key], after[key]))) return 'restart'
-  const listeners = ({ registry }: NodeConfig) => ({ ...registry, stallTimeoutMs: 0 })
-  if (isDeepStrictEqual(listeners(before), listeners(after))) {
-    const tuning = ({ registry, transfer }: NodeConfig) => [registry.stallTimeoutMs, transfer]
-    return isDeepStrictEqual(tuning(before), tuning(after)) ? 'none' : 'tune'
-  }
-  const taken = new Set(before.registry.listen.map(({ port }) => port))
-  return after.registry.listen.some(({ port }) => taken.has(port)) ? 'restart' : 'registry'
+  if (registryMoves(before, after)) return 'registry'
+  const tuning = ({ registry, transfer }: NodeConfig) => [registry.stallTimeoutMs, transfer]
+  return isDeepStrictEqual(tuning(before), tuning(after)) ? 'none' : 'tune'
 }

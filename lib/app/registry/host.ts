@@ -18,6 +18,8 @@ import { RegistryThread } from './thread.ts'
 
 export interface RegistryHostOptions {
   readonly listen: readonly Endpoint[]
+  /** Where this process listens already; the same port can be served there, too. */
+  readonly held?: readonly Endpoint[]
   /** Threads that share the port. */
   readonly workers: number
   readonly credentials: Credentials
@@ -30,13 +32,15 @@ export interface RegistryHostOptions {
    * them is counted by all of them together.
    */
   readonly limits?: Partial<RegistryLimits>
-  /** How long transfers in flight may go on after `stop`. */
+  /** How long transfers in flight may go on after `stop` without a time of its own. */
   readonly graceMs: number
   readonly log: Logger
   readonly metrics: Metrics
 }
 
 export interface RegistryHost extends Service {
+  /** Listens no more; transfers in flight get `graceMs`. Once more with less shortens that. */
+  stop(graceMs?: number): Promise<void>
   /** Where it listens; empty before `start`. */
   addresses(): Endpoint[]
   /** The content store is somewhere else from now on. */
@@ -69,7 +73,7 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
   let current: RegistryCredentials
   let telling = false
   let unsubscribe = (): void => {}
-  let stopping: Promise<void> | undefined
+  let stopping = false
   let memoryTimer: NodeJS.Timeout | undefined
 
   function startThread(index: number, delayMs = firstRestartMs): Promise<void> {
@@ -91,7 +95,7 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
         metrics,
         onExit(reason) {
           threads.delete(index)
-          if (stopping !== undefined) return
+          if (stopping) return
           const wait = performance.now() - startedMs >= stableMs ? firstRestartMs : delayMs
           metrics.count('starling_registry_workers_replaced_total')
           log.error({ worker: index, reason, restartInMs: wait }, 'a registry worker ended; it is replaced')
@@ -123,35 +127,32 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
     log.info({}, 'the registry uses new credentials')
   }
 
-  async function stop(): Promise<void> {
-    unsubscribe()
+  async function stop(graceMs = options.graceMs): Promise<void> {
+    stopping = true
     clearInterval(memoryTimer)
     for (const timer of restarts.values()) clearTimeout(timer)
     restarts.clear()
-    await Promise.all([...threads.values()].map((thread) => thread.stop(options.graceMs)))
+    await Promise.all([...threads.values()].map((thread) => thread.stop(graceMs)))
+    unsubscribe()
     bound = []
   }
 
   return {
     async start() {
       current = registryPart(credentials.current())
-      bound = await reservePorts(options.listen)
+      bound = await reservePorts(options.listen, options.held ?? [])
       unsubscribe = credentials.subscribe(onCredentials)
       try {
         await Promise.all(Array.from({ length: options.workers }, (_, index) => startThread(index)))
       } catch (error) {
-        stopping ??= stop()
-        await stopping
+        await stop()
         throw error
       }
       void reportMemory()
       memoryTimer = setInterval(() => void reportMemory(), memoryIntervalMs).unref()
       log.info({ listen: bound.map(formatEndpoint), workers: options.workers }, 'the registry API is served')
     },
-    stop() {
-      stopping ??= stop()
-      return stopping
-    },
+    stop,
     addresses: () => [...bound],
     lookupsChanged() {
       if (telling) return
@@ -204,10 +205,10 @@ function shareOut(limits: RegistryLimits, workers: number): RegistryLimits {
 
 /**
  * Binds each address once without `reusePort`, so that a port which anybody else has, another Starling included, is an error
- * and not shared in silence. Port 0 becomes the port that the machine gave.
+ * and not shared in silence; those that this process holds are left to `reusePort`. Port 0 becomes the port that the machine gave.
  * @throws StarlingError PORT_IN_USE
  */
-async function reservePorts(endpoints: readonly Endpoint[]): Promise<Endpoint[]> {
+async function reservePorts(endpoints: readonly Endpoint[], held: readonly Endpoint[]): Promise<Endpoint[]> {
   if (endpoints.length === 0) {
     throw new StarlingError('CONFIG_INVALID', 'the registry has no address to listen on')
   }
@@ -215,6 +216,10 @@ async function reservePorts(endpoints: readonly Endpoint[]): Promise<Endpoint[]>
   try {
     const bound: Endpoint[] = []
     for (const [index, endpoint] of endpoints.entries()) {
+      if (held.some(({ port }) => port === endpoint.port)) {
+        bound.push(endpoint)
+        continue
+      }
       const server = servers[index] as (typeof servers)[number]
       const ipv6Only = needsIpv6Only(endpoint, endpoints)
       bound.push(await bindAddress(server, endpoint, { reusePort: false, ipv6Only }))

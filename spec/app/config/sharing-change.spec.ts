@@ -12,7 +12,8 @@ const table: readonly (readonly [what: string, after: string, change: SharingCha
   ['the mode of transfers', `${before}\ntransfer: { mode: auto }`, 'tune'],
   ['the stall timeout', 'registry: { listen: "0.0.0.0:6443", stallTimeout: 1s }', 'tune'],
   ['another port', 'registry: { listen: "0.0.0.0:7443" }', 'registry'],
-  ['more threads', 'registry: { listen: "0.0.0.0:6443", workers: 3 }', 'restart'],
+  ['more threads', 'registry: { listen: "0.0.0.0:6443", workers: 3 }', 'registry'],
+  ['another address at the same port', 'registry: { listen: "127.0.0.1:6443" }', 'registry'],
   ['another port for the nodes', `${before}\np2p: { listen: "0.0.0.0:5002" }`, 'restart'],
 ]
 
