@@ -1,3 +1,4 @@
+import type { PeerId } from '../core/peer-id.ts'
 import type { Rng } from '../core/ports.ts'
 import type { MemberDirectory } from './directory.ts'
 import type { Effect, Observation, TimerKind } from './events.ts'
@@ -24,6 +25,8 @@ export class MachineContext {
   nowMs = 0
   leaving = false
   datagrams = true
+  /** Peers with an open connection; told only where there are no datagrams. */
+  neighbours: readonly PeerId[] = []
   /** The cluster's clock is this much ahead of `nowMs`. */
   #clockOffsetMs = 0
   #effects: Effect[] = []
@@ -90,6 +93,18 @@ export class MachineContext {
 
   recordOf(index: number): SignedRecord {
     return index === this.self ? this.own : this.directory.recordAt(this.table.record[index]!)
+  }
+
+  /** Up to `count` different connected members that `fits`, drawn evenly. */
+  sampleConnected(count: number, fits: (index: number) => boolean): number[] {
+    const rest = this.neighbours.flatMap((peerId) => {
+      const index = this.directory.findPeer(peerId)
+      return index !== undefined && this.table.stateOf(index) !== 0 && fits(index) ? [index] : []
+    })
+    const chosen: number[] = []
+    while (chosen.length < count && rest.length > 0)
+      chosen.push(...rest.splice(Math.floor(this.rng.next() * rest.length), 1))
+    return chosen
   }
 
   /** Like `sample`, but most of them from this node's own zone where there are enough. */

@@ -40,6 +40,8 @@ export type MembershipEvent =
   | { readonly type: 'hint'; readonly peerId: PeerId; readonly hint: PeerHint }
   /** May datagrams be used? Without, probes begin as TCP probes. */
   | { readonly type: 'transport'; readonly datagrams: boolean }
+  /** The peers with an open connection: without datagrams rumours go to nobody else, since they are not worth a dial. */
+  | { readonly type: 'neighbours'; readonly peers: readonly PeerId[] }
   /** The machine was asleep: its clocks have leapt. */
   | { readonly type: 'slept' }
   | { readonly type: 'leave' }

@@ -141,6 +141,9 @@ export class MembershipMachine {
       case 'transport':
         this.#context.datagrams = event.datagrams
         break
+      case 'neighbours':
+        this.#context.neighbours = event.peers
+        break
       case 'slept':
         this.#slept()
         break
@@ -318,9 +321,12 @@ export class MembershipMachine {
   }
 
   #tell(fanout: number): void {
-    const { self, table, leaving } = this.#context
+    const { self, table, leaving, datagrams } = this.#context
     const fits = (index: number) => index !== self && isHelpful(table.stateOf(index))
-    for (const member of this.#context.sampleNear(fanout, fits)) {
+    const listeners = datagrams
+      ? this.#context.sampleNear(fanout, fits)
+      : this.#context.sampleConnected(fanout, fits)
+    for (const member of listeners) {
       if (this.#rumours.size === 0 && !leaving) break
       this.#packets.sendTo(member, messageType.gossip, 0)
     }

@@ -222,3 +222,19 @@ test('the clock of the cluster is the furthest that anybody tells, and absurd re
   assert.equal(tell(1, 1010), 5_001_000)
   assert.equal(tell(2 ** 50, 2010), 5_002_000)
 })
+
+test('without datagrams rumours go to connected members only, so that none of their budget is lost', () => {
+  const bench = new Bench(30)
+  const connected = bench.members.slice(0, 6).map(({ record }) => record.peerId)
+  bench.step({ type: 'transport', datagrams: false })
+  bench.step({ type: 'neighbours', peers: [...connected, makeSigned().record.peerId] })
+  let effects = bench.send(bench.members[9]!, [bench.claim(bench.members[8]!, 'dead', 1)])
+  const told = new Set<string>()
+  for (let tick = 0; tick < 8; tick++) {
+    const [gossip] = timers(effects, 'gossip')
+    if (gossip === undefined) break
+    effects = bench.step({ type: 'timer', timer: gossip }, gossip.atMs)
+    for (const { to } of sent(effects, messageType.gossip)) told.add(to)
+  }
+  assert.ok(told.size >= 4 && [...told].every((to) => connected.includes(to)), [...told].join(' '))
+})

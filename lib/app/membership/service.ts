@@ -90,15 +90,8 @@ class Membership implements RunningMembership {
       this.#step({ type: 'message', from, body, replyTo })
     const isConnected = (peerId: PeerId) => this.#connected().includes(peerId)
     const { datagrams } = options
-    this.#transport = new MembershipTransport({
-      datagrams,
-      rpc,
-      clock,
-      logger,
-      metrics,
-      isConnected,
-      receive,
-    })
+    const sending = { datagrams, rpc, clock, logger, metrics }
+    this.#transport = new MembershipTransport({ ...sending, isConnected, receive })
     this.#driver = new MembershipDriver({
       machine,
       clock,
@@ -308,6 +301,7 @@ class Membership implements RunningMembership {
 
   #checkTransport(): void {
     const datagrams = this.#transport.usesDatagrams()
+    if (!datagrams) this.#step({ type: 'neighbours', peers: this.#connected() })
     if (datagrams === this.#usesDatagrams) return
     this.#usesDatagrams = datagrams
     this.#step({ type: 'transport', datagrams })

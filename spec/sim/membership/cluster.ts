@@ -7,19 +7,9 @@ import { MembershipMachine } from '../../../lib/membership/machine.ts'
 import { type Claim, decodeMessage, messageType } from '../../../lib/membership/messages.ts'
 import type { MembershipSettings } from '../../../lib/membership/settings.ts'
 import type { SimKernel } from '../kernel.ts'
+import type { Sighting } from './sighting.ts'
 import { makeMember, type SimMember, signMember } from './sim-member.ts'
 import { Traces } from './trace.ts'
-
-/** A change that one node saw in another. */
-export interface Sighting {
-  readonly atMs: number
-  readonly observer: string
-  readonly member: string
-  readonly from: MemberState | undefined
-  readonly to: MemberState
-  readonly incarnation: number
-  readonly reason: string
-}
 
 export interface ClusterOptions {
   /** Without a disk a node begins each life at incarnation 1. */
@@ -179,8 +169,19 @@ export class SimCluster {
     })
     this.kernel.boot(name, (from, body) => this.#receive(name, from, body))
     this.step(name, { type: 'start' })
-    if (tcpOnly) this.step(name, { type: 'transport', datagrams: false })
+    if (tcpOnly) this.#goWithoutDatagrams(name)
     this.#join(name, like === undefined ? 0 : askAgainMs * this.kernel.rng.next())
+  }
+
+  /** Connections come and go, and the service tells once a second which there are. */
+  #goWithoutDatagrams(name: string): void {
+    this.step(name, { type: 'transport', datagrams: false })
+    const tell = () => {
+      const peers = this.neighboursOf(name).filter((other) => this.kernel.connect(name, other) === 'answered')
+      this.step(name, { type: 'neighbours', peers: peers.map((other) => this.peerId(other)) })
+      this.kernel.scheduleFor(name, 1000, tell)
+    }
+    this.kernel.scheduleFor(name, 0, tell)
   }
 
   /** Bootstrap: asked until somebody answers, and again now and then, unless they are known to live. */

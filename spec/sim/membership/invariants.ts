@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import type { MemberState } from '../../../lib/core/peer.ts'
 import type { MembershipMachine } from '../../../lib/membership/machine.ts'
 import { defaultSettings } from '../../../lib/membership/settings.ts'
-import type { Sighting, SimCluster } from './cluster.ts'
+import type { SimCluster } from './cluster.ts'
+import type { Sighting } from './sighting.ts'
 
 /**
  * I5, QUEUES BOUNDED. Rumours are kept per member and at most four accusers each; probes, relays and wants have caps of

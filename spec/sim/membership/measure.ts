@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Table } from '../../bench/benchmark.ts'
 import { Histogram } from '../histogram.ts'
-import type { Sighting, SimCluster } from './cluster.ts'
+import type { SimCluster } from './cluster.ts'
+import type { Sighting } from './sighting.ts'
 
 /** Seal, signature, numbers and the headers of IPv4 and UDP around the body of a datagram. */
 const overheadBytes = 188
