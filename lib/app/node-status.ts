@@ -9,7 +9,8 @@ import type { HostsKeeper } from './config/hosts-keeper.ts'
 import type { LiveFiles } from './config/live-files.ts'
 import { disputeLines } from './disputes.ts'
 import type { ImagesFolder } from './import/images-folder.ts'
-import type { Sharing } from './sharing.ts'
+import { accusationView, quarantineLines, quarantineView } from './quarantine/view.ts'
+import type { Sharing } from './sharing-parts.ts'
 import type { ClusterPart } from './supervisor/cluster-part.ts'
 import { version } from './version.ts'
 
@@ -67,7 +68,15 @@ export function statusView(sources: StatusSources): StatusView {
     imports: sources.imports.view(),
     ...(sources.cluster === undefined ? {} : { cluster: sources.cluster.view() }),
     flights: sharing?.flights.views() ?? [],
+    ...(sharing === undefined ? {} : { quarantine: quarantineOf(sharing) }),
     problems: problemsOf(sources, certificates),
+  }
+}
+
+function quarantineOf({ quarantine }: Sharing): NonNullable<StatusView['quarantine']> {
+  return {
+    peers: quarantine.current().map(quarantineView),
+    by: quarantine.accusations().map(accusationView),
   }
 }
 
@@ -156,6 +165,7 @@ function problemsOf(
   for (const digest of sharing.integrity.withheld()) {
     add(`${digest} is damaged on this node and not offered: remove it and pull it again`)
   }
+  for (const line of quarantineLines(sharing.quarantine, config.node.name)) add(line)
   if (config.p2p.udp && !sharing.udp.available()) add('UDP is not available: members are probed over TCP')
   if (config.bootstrap.length > 0 && !sharing.membership.hasCompany()) {
     add('no other node answers: look at the bootstrap list, firewalls (5001 UDP and TCP) and the PSK')

@@ -4,22 +4,30 @@ import type { ImageView, PeerView, WhereView } from '../core/ops-view.ts'
 import { formatEndpoint, isReachable, type Member } from '../core/peer.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import { formatReference, parseReference, type Reference, tryParseReference } from '../core/reference.ts'
+import type { QuarantineService } from './quarantine/service.ts'
+import { quarantineView } from './quarantine/view.ts'
 
 /** The running parts that the views read. */
 export interface ViewSources {
   readonly membership: MembershipService
   readonly catalog: CatalogService
   readonly connector: PeerConnector
+  /** Peers of which nothing is taken. */
+  readonly quarantine?: Pick<QuarantineService, 'current' | 'has'>
 }
 
 /** Holders shown for one digest; the count in the verdict is exact. */
 const maxShownHolders = 1000
 
 export function peerViews(sources: ViewSources): PeerView[] {
+  const kept = new Map((sources.quarantine?.current() ?? []).map((one) => [one.peerId, quarantineView(one)]))
   const connected = new Set(sources.connector.connections().map((connection) => connection.peerId))
   return sources.membership
     .members()
-    .map((member) => peerView(member, sources, connected))
+    .map((member) => {
+      const quarantine = kept.get(member.record.peerId)
+      return { ...peerView(member, sources, connected), ...(quarantine === undefined ? {} : { quarantine }) }
+    })
     .sort((a, b) => compare(a.name, b.name) || compare(a.peerId, b.peerId))
 }
 
@@ -92,7 +100,7 @@ export function whereView(query: string, sources: ViewSources | undefined): Wher
   if (isDigest(query) || /^[a-z0-9]+:[0-9a-f]{32,}$/i.test(query)) {
     const digest = parseDigest(query)
     const holders = sources.catalog.registries().flatMap((registry) => holdersOf(registry, digest, sources))
-    return { query, digest, verdict: verdictOf(holders, digest), holders, whole: null, disputed: [] }
+    return { query, digest, verdict: verdictOf(holders, digest, sources), holders, whole: null, disputed: [] }
   }
   return whereReference(query, parseReference(query), sources)
 }
@@ -125,7 +133,7 @@ function unresolved(
 function whereDigest(query: string, registry: string, digest: Digest, sources: ViewSources): WhereView {
   const holders = holdersOf(registry, digest, sources)
   const whole = wholeNames(registry, digest, sources)
-  return { query, digest, verdict: verdictOf(holders, digest), holders, whole, disputed: [] }
+  return { query, digest, verdict: verdictOf(holders, digest, sources), holders, whole, disputed: [] }
 }
 
 function holdersOf(registry: string, digest: Digest, sources: ViewSources): WhereView['holders'][number][] {
@@ -151,13 +159,21 @@ function holdersOf(registry: string, digest: Digest, sources: ViewSources): Wher
     .sort((a, b) => Number(b.self) - Number(a.self) || compare(a.name, b.name))
 }
 
-function verdictOf(holders: WhereView['holders'], digest: Digest): string {
-  const others = holders.filter((holder) => !holder.self && isReachable(holder.state as Member['state']))
+function verdictOf(
+  holders: WhereView['holders'],
+  digest: string,
+  { quarantine }: Pick<ViewSources, 'quarantine'>,
+): string {
+  const live = holders.filter((holder) => !holder.self && isReachable(holder.state as Member['state']))
+  const others = live.filter(({ peerId }) => quarantine?.has(peerId as PeerId) !== true)
   const names = [...new Set(others.map((holder) => holder.name))]
   const shown =
     names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ')
   if (holders.some((holder) => holder.self)) {
     return names.length === 0 ? 'held here and nowhere else' : `held here, and by ${shown}`
+  }
+  if (names.length === 0 && live.length > 0) {
+    return `only nodes in quarantine hold ${digest}: containerd goes upstream`
   }
   return names.length === 0
     ? `no live node holds ${digest}: containerd goes upstream`

@@ -16,9 +16,11 @@ import { drainView } from './drain-view.ts'
 import { createImagesFolder } from './import/images-folder.ts'
 import { readyView, statusView } from './node-status.ts'
 import { imageViews, isOffered, peerViews, whereView } from './node-view.ts'
+import { peerActions } from './quarantine/release.ts'
 import type { HandedOver } from './registry/hand-over.ts'
 import { RecentRequests } from './registry/recent-requests.ts'
-import { createSharing, type Sharing, type SharingOptions } from './sharing.ts'
+import { createSharing } from './sharing.ts'
+import type { Sharing, SharingOptions } from './sharing-parts.ts'
 import { createSystemRng, systemClock } from './system.ts'
 import { createCredentials, loadCredentials } from './trust/files.ts'
 
@@ -240,7 +242,7 @@ export async function startNode(
       socket: config.ops.socket,
       listen: config.ops.listen,
       credentials,
-      admin: cluster?.admin ?? {},
+      admin: { ...cluster?.admin, ...peerActions(() => sharing?.quarantine) },
       log,
     })
     await ops.start()
@@ -306,7 +308,8 @@ async function begin(options: SharingOptions): Promise<Sharing> {
 }
 
 function viewSources(sharing: Sharing) {
-  return { membership: sharing.membership, catalog: sharing.catalog, connector: sharing.host }
+  const { membership, catalog, host: connector, quarantine } = sharing
+  return { membership, catalog, connector, quarantine }
 }
 
 /** Who is there by the word of membership, for servers. */

@@ -1,32 +1,29 @@
 import { join } from 'node:path'
 import { excludedReferences } from '../config/tag-policy.ts'
-import type { CatalogService, OriginState } from '../core/cluster.ts'
-import type { NodeConfig } from '../core/config.ts'
-import type { ContentStore, StoreChange } from '../core/content-store.ts'
-import type { Credentials } from '../core/credentials.ts'
+import { normaliseTransfer } from '../config/transfer-section.ts'
+import type { OriginState } from '../core/cluster.ts'
+import type { StoreChange } from '../core/content-store.ts'
 import { describeError } from '../core/errors.ts'
-import type { RequestReport } from '../core/lookup.ts'
-import { type Endpoint, isReachable, type MemberState } from '../core/peer.ts'
-import type { Clock, Logger, Metrics, Rng, Service } from '../core/ports.ts'
+import { isReachable, type MemberState } from '../core/peer.ts'
+import type { Service } from '../core/ports.ts'
 import { OfferFilter } from '../core/reference.ts'
-import type { Settings } from '../core/settings.ts'
-import { type ClusterHost, createHost } from '../network/host.ts'
-import { createUdpTransport, type UdpTransport } from '../network/udp-transport.ts'
+import { createHost } from '../network/host.ts'
+import { createUdpTransport } from '../network/udp-transport.ts'
 import { CandidateOrder } from '../selection/candidate-order.ts'
 import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
 import { advertisedEndpoints, othersOf, resolveBootstrap } from './addresses.ts'
 import { createCatalogService } from './catalog/service.ts'
 import { createStore } from './create-store.ts'
 import { createNodeFlights } from './flights/create.ts'
-import type { FlightsService } from './flights/service.ts'
 import { splitDatagrams } from './flights/split-datagrams.ts'
-import { createIntegrityService, type IntegrityService, mapsPathOf } from './integrity/service.ts'
-import type { RunningMembership } from './membership/options.ts'
+import { createIntegrityService, mapsPathOf } from './integrity/service.ts'
 import { createMembershipService } from './membership/service.ts'
+import { createQuarantine } from './quarantine/service.ts'
 import { createRegistryControl } from './registry/control.ts'
-import { type HandedOver, HandOver } from './registry/hand-over.ts'
+import { HandOver } from './registry/hand-over.ts'
 import { HeardTimes } from './registry/heard-times.ts'
-import { createRegistryService, type RegistryService } from './registry/registry-service.ts'
+import { createRegistryService } from './registry/registry-service.ts'
+import type { Sharing, SharingOptions } from './sharing-parts.ts'
 import { AttestationStore } from './trust/attestation-store.ts'
 import { createExpulsion } from './trust/expulsion.ts'
 import { createRevocationSpread } from './trust/revocation-spread.ts'
@@ -37,48 +34,6 @@ const forgetAfterMs = 600_000
 const sweepIntervalMs = 30_000
 /** Blobs that turn out to be gone have the store listed anew, at most this often. */
 const minAuditGapMs = 2_000
-
-export interface SharingOptions {
-  readonly config: NodeConfig
-  readonly credentials: Credentials
-  readonly settings: Settings
-  readonly role: 'agent' | 'server'
-  /** Members that the servers know of, beside `bootstrap` of the configuration. */
-  readonly peers: () => readonly Endpoint[]
-  readonly clock: Clock
-  readonly rng: Rng
-  readonly log: Logger
-  readonly metrics: Metrics
-  /** A trust file was written: it is to be read now. */
-  readonly trustChanged: () => Promise<void>
-  /** Hears of each request to the registry API. */
-  readonly requested?: ((report: RequestReport) => void) | undefined
-  /** Of the sharing part that is replaced; default: a new one. */
-  readonly registry?: HandedOver | undefined
-}
-
-/** Everything that runs only while this node mirrors something: ports, membership, catalog, store and registry. */
-export interface Sharing extends Service {
-  readonly host: ClusterHost
-  readonly udp: UdpTransport
-  readonly membership: RunningMembership
-  readonly catalog: CatalogService
-  readonly store: ContentStore
-  readonly registry: RegistryService
-  readonly integrity: IntegrityService
-  readonly flights: FlightsService
-  /** Ends like `stop`, but for the registry API, which goes on for who comes next and answers from what was known here. */
-  release(): Promise<HandedOver>
-  /**
-   * The registry API is served at other addresses from now on; transfers in flight end at the old ones.
-   * @throws StarlingError PORT_IN_USE; then nothing has changed
-   */
-  moveRegistry(config: NodeConfig): Promise<void>
-  /** The part of the configuration that needs no new listener. */
-  tune(config: NodeConfig): void
-  /** Has the store told what it holds? */
-  hasInventory(): boolean
-}
 
 function originStateOf(state: MemberState): OriginState {
   return isReachable(state) ? 'live' : 'masked'
@@ -165,7 +120,22 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     datagrams: datagrams.flights,
     rpc: host,
   })
+  const candidates = new CandidateOrder({ zone: config.node.zone, clock, rng })
+  let transfer = config.transfer ?? normaliseTransfer()
+  const quarantine = createQuarantine({
+    ...{ dataDir: config.dataDir, rpc: host, connector: host, clock, metrics },
+    lengthMs: () => transfer.quarantineMs,
+    nameOf: (peerId) => membership.get(peerId)?.record.name ?? peerId,
+    doubt: (digest) => integrity.doubt(digest),
+    changed(peerId, state) {
+      // What its failures have earned it ends with the quarantine.
+      if (state === 'out') candidates.forget(peerId)
+      registry.lookupsChanged()
+    },
+    log: log.child({ part: 'quarantine' }),
+  })
   const control = createRegistryControl({
+    quarantine,
     flights,
     catalog,
     membership,
@@ -173,7 +143,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     heard,
     tagRules: (registry) => settings.current().tagRules?.(registry) ?? { resolve: true, disputed: 'refuse' },
     filter,
-    order: new CandidateOrder({ zone: config.node.zone, clock, rng }),
+    order: candidates,
     clock,
     log: log.child({ part: 'registry' }),
     metrics,
@@ -274,6 +244,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
   })
   const services: readonly Service[] = [
     attestations,
+    quarantine,
     registry,
     revocations,
     host,
@@ -296,8 +267,12 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
       await registry.move(next)
       membership.setFacts({ registryPort: next.registry.listen[0]?.port ?? 0 })
     },
-    tune: (next) => registry.tune(next),
+    tune(next) {
+      transfer = next.transfer ?? normaliseTransfer()
+      registry.tune(next)
+    },
     integrity,
+    quarantine,
     flights,
     hasInventory: () => hasInventory,
     async start() {

@@ -1,22 +1,40 @@
 import type { Command } from 'commander'
-import type { PeerView } from '../core/ops-view.ts'
+import type { PeerView, QuarantineView } from '../core/ops-view.ts'
 import { type CliContext, examples } from './context.ts'
 import { addNodeOptions, findNode, type NodeOptions } from './find-node.ts'
-import { formatTable, type OutputFormat, outputOption, print } from './output.ts'
+import { formatTable, type OutputFormat, outputOption, print, printable } from './output.ts'
 
 const maxShownRegistries = 4
 
 /** `starling peers` */
 export function addPeersCommand(program: Command, context: CliContext): void {
-  addNodeOptions(program.command('peers'))
-    .description('List every member of the cluster that this node knows, the dead ones too; * is this node')
+  const peers = addNodeOptions(program.command('peers'))
+    .helpCommand(false)
+    .description(
+      'List every member of the cluster that this node knows, the dead ones too; * is this node. Those in quarantine sent it wrong bytes',
+    )
     .addOption(outputOption())
     .addHelpText(
       'after',
-      examples(['starling peers', 'a table'], ['starling peers --output json', 'the same for scripts']),
+      examples(
+        ['starling peers', 'a table'],
+        ['starling peers --output json', 'the same for scripts'],
+        ['starling peers release node-3', 'take it out of quarantine'],
+      ),
     )
     .action(async (options: NodeOptions & { output: OutputFormat }) => {
       print(context, options.output, await (await findNode(options)).peers(), peersText)
+    })
+
+  peers
+    .command('release')
+    .description('Take a peer that sent wrong bytes, and is mended, out of the quarantine of this node')
+    .argument('<peer>', 'its name or its PeerId')
+    .addHelpText('after', examples(['starling peers release node-3', 'it is a candidate again']))
+    .action(async (peer: string, _options: object, command: Command) => {
+      const node = await findNode(command.optsWithGlobals<NodeOptions>())
+      const { name } = await node.admin<QuarantineView>('peers-release', { peer })
+      context.write(`${name}: released\n`)
     })
 }
 
@@ -37,7 +55,7 @@ function peersText(peers: readonly PeerView[]): string {
   ]
   const rows = peers.map((peer) => [
     `${peer.name}${peer.self ? '*' : ''}`,
-    peer.state,
+    peer.quarantine === undefined ? peer.state : `${peer.state}, quarantined`,
     peer.since,
     String(peer.incarnation),
     peer.rttMs === null ? '-' : `${peer.rttMs.toFixed(1)}ms`,
@@ -49,7 +67,8 @@ function peersText(peers: readonly PeerView[]): string {
     peer.version,
     peer.peerId,
   ])
-  return formatTable(header, rows)
+  const kept = peers.flatMap((peer) => peer.quarantine ?? [])
+  return `${formatTable(header, rows)}${kept.map(quarantineText).join('')}`
 }
 
 function registriesText(peer: PeerView): string {
@@ -58,4 +77,10 @@ function registriesText(peer: PeerView): string {
   const more = peer.registriesCount - shown.length
   if (shown.length === 0) return String(peer.registriesCount)
   return `${shown.join(',')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+function quarantineText({ name, since, until, digest, reason, times }: QuarantineView): string {
+  const often = times > 1 ? `, ${times} times by now` : ''
+  const line = `${name} is in quarantine since ${since}${often}, until ${until}: wrong bytes of ${digest}: ${reason}`
+  return `${printable(line)}\n`
 }

@@ -12,6 +12,7 @@ export const configDefaults = {
   transfer: {
     mode: 'proxy',
     verify: 'full',
+    quarantine: '1h',
     stripeThreshold: '8MiB',
     stripeWidth: 4,
     upload: { rate: 'unlimited', ratePerPeer: 'unlimited', atOnce: 96, atOncePerPeer: 80 },

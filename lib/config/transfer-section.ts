@@ -1,8 +1,8 @@
 import type { FlowConfig, TransferConfig } from '../core/config.ts'
-import { formatExactSize, parseSizeBytes } from '../core/units.ts'
+import { formatDuration, formatExactSize, parseDurationMs, parseSizeBytes } from '../core/units.ts'
 import { configDefaults } from './config-defaults.ts'
 import { parseRateBytes } from './formats.ts'
-import { choice, integer, type Schema, section, text } from './schema-parts.ts'
+import { choice, duration, integer, type Schema, section, text } from './schema-parts.ts'
 
 interface FlowDocument {
   readonly rate?: string
@@ -15,6 +15,7 @@ interface FlowDocument {
 export interface TransferDocument {
   readonly mode?: TransferConfig['mode']
   readonly verify?: TransferConfig['verify']
+  readonly quarantine?: string
   readonly stallTimeout?: string
   readonly stripeThreshold?: string
   readonly stripeWidth?: number
@@ -45,6 +46,12 @@ export const transferSection = section('How blobs go from node to node', {
     ['full', 'off'],
     defaults.verify,
   ),
+  quarantine: duration(
+    'How long nothing is taken from a peer that sent wrong bytes; twice as long each time it comes to that again, up to a day',
+    defaults.quarantine,
+    '1s',
+    '30d',
+  ),
   stallTimeout: text('starling-duration', 'The same as registry.stallTimeout', '2s', {
     minDuration: '100ms',
     maxDuration: '5m',
@@ -61,6 +68,7 @@ export function normaliseTransfer(document: TransferDocument = {}): TransferConf
   return {
     mode: document.mode ?? defaults.mode,
     verify: document.verify ?? defaults.verify,
+    quarantineMs: parseDurationMs(document.quarantine ?? defaults.quarantine) ?? 0,
     stripeThresholdBytes: parseSizeBytes(document.stripeThreshold ?? defaults.stripeThreshold) ?? 0,
     stripeWidth: document.stripeWidth ?? defaults.stripeWidth,
     upload: normaliseFlow(document.upload, 'upload'),
@@ -83,6 +91,7 @@ export function renderTransfer(config: TransferConfig = normaliseTransfer()): Tr
   return {
     mode: config.mode,
     verify: config.verify,
+    quarantine: formatDuration(config.quarantineMs),
     stripeThreshold: formatExactSize(config.stripeThresholdBytes),
     stripeWidth: config.stripeWidth,
     upload: renderFlow(config.upload),

@@ -43,6 +43,8 @@ export interface TransferConfig {
   readonly mode: 'proxy' | 'redirect' | 'auto'
   /** `off`: the bytes of blobs are checked neither before they leave nor when they come. */
   readonly verify: 'full' | 'off'
+  /** How long nothing is taken from a peer that sent wrong bytes, the first time. */
+  readonly quarantineMs: number
   /** Blobs above this size come from several holders at once. */
   readonly stripeThresholdBytes: number
   /** From how many; 1: always from one. */

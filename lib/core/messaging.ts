@@ -23,6 +23,7 @@ export const rpcProtocols = {
   probe: '/starling/probe/1',
   catalog: '/starling/catalog/1',
   revocations: '/starling/revocations/1',
+  quarantine: '/starling/quarantine/1',
   flights: '/starling/flights/1',
 } as const
 

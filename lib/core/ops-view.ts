@@ -63,6 +63,23 @@ export interface FlightView {
   }[]
 }
 
+/** A peer that sent this node wrong bytes, and of which nothing is taken. */
+export interface QuarantineView {
+  readonly name: string
+  readonly peerId: string
+  readonly since: string
+  readonly until: string
+  /** The blob of which wrong bytes came. */
+  readonly digest: string
+  /** What shows it, in half a sentence. */
+  readonly reason: string
+  /** How often it came to this. */
+  readonly times: number
+}
+
+/** A node that has put this one into quarantine, by its own word. */
+export type AccusationView = Omit<QuarantineView, 'times'>
+
 export interface StatusView {
   readonly name: string
   readonly peerId: string
@@ -86,6 +103,8 @@ export interface StatusView {
   readonly cluster?: ClusterStatusView
   /** What flies now. */
   readonly flights?: readonly FlightView[]
+  /** Absent while nothing is shared. */
+  readonly quarantine?: { readonly peers: readonly QuarantineView[]; readonly by: readonly AccusationView[] }
   /** What an operator should look at, each in one line; empty when all is well. */
   readonly problems: readonly string[]
 }
@@ -107,6 +126,8 @@ export interface PeerView {
   readonly digests: number
   readonly rttMs: number | null
   readonly connected: boolean
+  /** Present where this node has put it into quarantine. */
+  readonly quarantine?: QuarantineView
 }
 
 export interface ImageView {

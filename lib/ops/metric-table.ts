@@ -126,6 +126,12 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_integrity_damaged_total: counter('Blobs of this node that turned out to be damaged'),
   starling_integrity_withheld_blobs: gauge('Damaged blobs that are not offered'),
   starling_integrity_round_started_seconds: gauge('When the last round over all blobs began, since 1970'),
+  starling_quarantined_peers: gauge('Peers in quarantine, because they sent wrong bytes'),
+  starling_quarantined_peer: gauge('1 for a peer in quarantine, 0 for one that was', 'peer'),
+  starling_quarantined_by_peers: gauge('Peers that say that they have put this node into quarantine'),
+  starling_quarantines_total: counter('Times that a peer was put into quarantine', 'evidence'),
+  starling_quarantine_releases_total: counter('Times that a peer came out of quarantine', 'by'),
+  starling_quarantine_notices_total: counter('What peers said of this node and their quarantine', 'kind'),
   starling_registry_connections_dropped_total: counter('Connections refused by registry.maxConnections'),
   starling_registry_connections_refused_total: counter(
     'Connections that came too fast from a host, or from strangers together',

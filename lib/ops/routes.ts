@@ -28,6 +28,11 @@ export interface RoutesOptions {
   readonly createServer: (handler: RequestListener) => Server
 }
 
+/** Actions of every node; the others are those of servers. */
+function isOfEveryNode(action: string): boolean {
+  return action.startsWith('peers-')
+}
+
 function errorBody(code: string, message: string): object {
   return { error: { code, message } }
 }
@@ -86,8 +91,9 @@ export function createRoutes(options: RoutesOptions): FastifyInstance {
     const { action } = request.params as { action: string }
     const act = Object.hasOwn(options.admin, action) ? options.admin[action] : undefined
     if (act === undefined) {
-      const why =
-        Object.keys(options.admin).length === 0 ? 'this node is no server' : 'there is no such action'
+      const why = Object.keys(options.admin).every(isOfEveryNode)
+        ? 'this node is no server'
+        : 'there is no such action'
       throw new StarlingError('NOT_FOUND', `${action.slice(0, 100)}: ${why}`)
     }
     return act(request.body)

@@ -41,6 +41,7 @@ const configs: fc.Arbitrary<NodeConfig> = fc
       mode: fc.constantFrom('proxy' as const, 'redirect', 'auto'),
       verify: fc.constantFrom('full' as const, 'off'),
       stripeThresholdBytes: fc.integer({ min: 0, max: 2 ** 45 }),
+      quarantineMs: fc.integer({ min: 1000, max: 86_400_000 }),
       stripeWidth: fc.integer({ min: 1, max: 16 }),
       upload: flow,
       download: flow,

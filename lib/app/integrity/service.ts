@@ -31,8 +31,10 @@ export interface IntegrityService extends Service {
   admit(change: StoreChange): StoreChange
   /** The bytes of a blob are not those of its digest: it is no longer offered. */
   damaged(digest: Digest): void
-  /** The blob should be looked at now: it has no map, or somebody doubts it. */
+  /** The blob should be looked at now: it has no map. */
   hurry(digest: Digest): void
+  /** A peer got wrong bytes of it: it is hashed anew. False where this node does not have it. */
+  doubt(digest: Digest): boolean
   withheld(): readonly Digest[]
 }
 
@@ -94,8 +96,10 @@ export function createIntegrityService(options: IntegrityOptions): IntegrityServ
     metrics.count('starling_integrity_hashed_total', { kind: task.kind, outcome: result.outcome })
     metrics.count('starling_integrity_hashed_bytes_total', { kind: task.kind }, result.bytes)
     if (result.outcome === 'damaged' && view.blobs.has(digest)) withhold(digest)
-    else if (result.outcome === 'right') release(digest)
-    else if (result.outcome === 'gone') withheld.delete(digest)
+    else if (result.outcome === 'right') {
+      if (task.kind === 'doubt') log.info({ digest }, 'a blob that a peer doubts is right on this node')
+      release(digest)
+    } else if (result.outcome === 'gone') withheld.delete(digest)
     else if (result.outcome === 'unreadable') {
       log.warn({ digest, problem: result.problem }, 'a blob could not be hashed')
     }
@@ -106,8 +110,9 @@ export function createIntegrityService(options: IntegrityOptions): IntegrityServ
     running = order.next()
     if (running === undefined) return
     const task = running
-    const rate = task.kind === 'urgent' ? Number.POSITIVE_INFINITY : rates[task.kind]
-    const trustMap = task.kind !== 'scrub' && !withheld.has(task.digest)
+    const { kind } = task
+    const rate = kind === 'urgent' ? Number.POSITIVE_INFINITY : rates[kind === 'doubt' ? 'backlog' : kind]
+    const trustMap = (kind === 'urgent' || kind === 'backlog') && !withheld.has(task.digest)
     void hasher.hash({ digest: task.digest, source: options.source(), trustMap, rate }).then((result) => {
       if (!stopped) judge(task, result)
       running = undefined
@@ -160,6 +165,12 @@ export function createIntegrityService(options: IntegrityOptions): IntegrityServ
     },
     damaged: withhold,
     hurry,
+    doubt(digest) {
+      if (!view.blobs.has(digest)) return false
+      order.doubt(digest)
+      work()
+      return true
+    },
     withheld: () => [...withheld],
     async start() {
       for (const digest of await readWithheld(options.dataDir)) withheld.add(digest)

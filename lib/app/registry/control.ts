@@ -24,6 +24,7 @@ import { canonicalRegistry, type OfferFilter } from '../../core/reference.ts'
 import type { TagRules } from '../../core/settings.ts'
 import { flyingAnswer } from '../flights/lookup.ts'
 import type { FlightsService } from '../flights/service.ts'
+import type { QuarantineService } from '../quarantine/service.ts'
 import { toCandidate } from './candidate.ts'
 import type { HeardTimes } from './heard-times.ts'
 import { majorityDigest } from './majority.ts'
@@ -48,6 +49,8 @@ export interface RegistryControlOptions {
   readonly tagRules?: (registry: string) => TagRules
   readonly filter: OfferFilter
   readonly order: CandidateOrdering
+  /** Absent: nobody is ever kept out. */
+  readonly quarantine?: Pick<QuarantineService, 'has' | 'size' | 'condemn'>
   /** Absent: nothing flies. */
   readonly flights?: Pick<FlightsService, 'claim' | 'serves' | 'note'>
   readonly clock: Clock
@@ -79,7 +82,7 @@ const hints: Readonly<Record<TransferReport['outcome'], PeerHint | undefined>> =
  * the registry's reports into one log line a request, metrics and hints for membership.
  */
 export function createRegistryControl(options: RegistryControlOptions): RegistryControl {
-  const { catalog, membership, mirrors, filter, order, clock, log, metrics } = options
+  const { catalog, membership, mirrors, filter, order, quarantine, clock, log, metrics } = options
 
   function miss(registry: string | undefined, why: LookupMiss, detail: string) {
     return { found: false, registry, miss: why, detail } as const
@@ -139,10 +142,16 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
     return miss(registry, 'tag-disputed', `the nodes disagree on ${name} (${sides}), so upstream decides`)
   }
 
+  /** Of a peer in quarantine nothing is taken. */
+  function memberOf(peerId: PeerId): Member | undefined {
+    return quarantine?.has(peerId) === true ? undefined : membership.get(peerId)
+  }
+
   function candidatesFor(registry: string, digest: Digest): { candidates: Candidate[]; holders: number } {
-    const sample = catalog.findHolders(registry, digest, maxCandidates)
+    const limit = (quarantine?.size() ?? 0) === 0 ? maxCandidates : 4 * maxCandidates
+    const sample = catalog.findHolders(registry, digest, limit)
     const members = sample.peers.flatMap((peerId) => {
-      const member = membership.get(peerId)
+      const member = memberOf(peerId)
       const usable = member !== undefined && isReachable(member.state) && member.record.registryPort !== 0
       return usable && !member.self ? [member] : []
     })
@@ -168,7 +177,7 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
     const { candidates, holders } = candidatesFor(registry, digest)
     if (local || candidates.length > 0) return { found: true, registry, digest, local, candidates, holders }
     if (holders > 0) {
-      const detail = `${holders === 1 ? 'the node that holds' : `the ${holders} nodes that hold`} ${digest} of ${registry} cannot be asked now: wrong bytes came from there, or it is not reachable`
+      const detail = `${holders === 1 ? 'the node that holds' : `the ${holders} nodes that hold`} ${digest} of ${registry} cannot be asked now: in quarantine for wrong bytes (see starling peers), or not reachable`
       return miss(registry, 'no-holder', detail)
     }
     const mirroring = catalog.summaries().find((summary) => summary.registry === registry)?.origins ?? 0
@@ -197,7 +206,7 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
       metrics.count('starling_lookups_total', { result })
       const { flights } = options
       if (flights === undefined) return answer
-      return flyingAnswer(query, answer, flights, (peerId) => membership.get(peerId))
+      return flyingAnswer(query, answer, flights, memberOf)
     },
     async list(query) {
       return list(query)
@@ -217,7 +226,9 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
       metrics.count('starling_transfer_bytes_total', {}, report.bytes)
       if (report.outcome === 'wrong-bytes') {
         const name = membership.get(report.peerId)?.record.name
-        log.error({ peer: name, peerId: report.peerId }, 'a peer sent bytes that do not match their digest')
+        const fields = { peer: name, peerId: report.peerId, ...report.wrong }
+        log.error(fields, 'a peer sent bytes that do not match their digest')
+        if (report.wrong !== undefined) quarantine?.condemn(report.peerId, report.wrong)
       }
     },
     requested(report) {
