@@ -9,49 +9,58 @@ import { cipher } from './support/curl.ts'
 type Log = (line: string) => void
 
 const compared = ['local', 'proxied', 'striped', 'redirected'] as const
-const parts = ['hashing', ...compared, 'failures', 'links'] as const
+type Compared = (typeof compared)[number]
+const small = (name: Compared) => `${name}-small`
+const parts = ['hashing', ...compared, ...compared.map(small), 'failures', 'links']
 
 const largeBytes = 2 ** 30
 const smallBytes = 2 ** 16
 const smallRequests = 400
 /** Moved by each round with several clients. */
-const sharedBytes = 2 ** 28
+const sharedBytes = 2 ** 27
 
+/** One table for each name, of blobs of one size. */
 async function compareAll(
-  names: readonly (typeof compared)[number][],
+  names: readonly Compared[],
+  size: 'large' | 'small',
   log: Log,
   quick: boolean,
 ): Promise<Table[]> {
-  const rows = new Map(names.map((name) => [name, [] as (string | number)[][]]))
+  if (names.length === 0) return []
   const rounds = quick ? 1 : 5
-  const sizes = quick ? [2 ** 26, smallBytes] : [largeBytes, smallBytes]
-  for (const sizeBytes of sizes) {
-    await using scene: Scene = await startScene(sizeBytes)
-    const small = sizeBytes === smallBytes
-    const size = small ? '64 KiB' : `${sizeBytes / 2 ** 20} MiB`
-    for (const name of names) {
-      for (const clients of [1, 8, 64]) {
-        // A request for a range is never sent elsewhere.
-        if (name === 'redirected' && !small && clients > 1) continue
-        const shareBytes = small || clients === 1 ? sizeBytes : Math.min(sharedBytes, sizeBytes) / clients
-        const requestsEach = small ? Math.ceil(smallRequests / clients) : 1
-        const load = { clients, sizeBytes, shareBytes, requestsEach }
-        for (const row of await compare(scene.subjects[name], load, rounds)) {
-          rows.get(name)?.push([size, ...row])
-        }
-        log(`${name}, ${size}, ${clients} clients`)
+  const sizeBytes = size === 'small' ? smallBytes : quick ? 2 ** 26 : largeBytes
+  await using scene: Scene = await startScene(sizeBytes)
+  const tables: Table[] = []
+  for (const name of names) {
+    const rows: (string | number)[][] = []
+    for (const clients of [1, 8, 64]) {
+      // A request for a range is never sent elsewhere.
+      if (name === 'redirected' && size === 'large' && clients > 1) continue
+      const whole = size === 'small' || clients === 1
+      const load = {
+        clients,
+        sizeBytes,
+        shareBytes: whole ? sizeBytes : Math.min(sharedBytes, sizeBytes) / clients,
+        requestsEach: size === 'small' ? Math.ceil(smallRequests / clients) : 1,
       }
+      rows.push(...(await compare(scene.subjects[name], load, rounds)))
+      log(`${name}, ${sizeBytes / 1024} KiB, ${clients} clients`)
     }
+    const what =
+      size === 'small'
+        ? `A blob of 64 KiB, asked for ${smallRequests} times over kept connections.`
+        : `A blob of ${sizeBytes / 2 ** 20} MiB, sparse and in the page cache: one client takes the whole, 8 and 64 a range of their own each, ${Math.min(sharedBytes, sizeBytes) / 2 ** 20} MiB in all.`
+    tables.push({
+      part: size === 'small' ? small(name) : name,
+      columns: [...subjectColumns],
+      rows,
+      notes: [
+        `${what} Medians of ${rounds} rounds in which the subjects take turns, after one that is not counted; peak RSS and loop delay: the greatest.`,
+        `HTTP/1.1, TLS 1.3 with client certificates, ${cipher}; nginx with sendfile off; curl writes to /dev/null. CPU is of all threads. Clients, nodes and references share the processors.`,
+      ],
+    })
   }
-  return names.map((name) => ({
-    part: name,
-    columns: ['blob', ...subjectColumns],
-    rows: rows.get(name) ?? [],
-    notes: [
-      `Medians of ${rounds} rounds in which the subjects take turns, after one that is not counted; peak RSS and loop delay: the greatest. One client takes the whole blob; 8 and 64 take a range of their own each, ${Math.min(sharedBytes, sizes[0] ?? 0) / 2 ** 20} MiB in all. Blobs of 64 KiB are asked for ${smallRequests} times over kept connections.`,
-      `HTTP/1.1, TLS 1.3 with client certificates, ${cipher}; nginx with sendfile off; sparse files in the page cache; curl writes to /dev/null. CPU is of all threads. Clients, nodes and references share the processors.`,
-    ],
-  }))
+  return tables
 }
 
 /** How blobs get through nodes, beside nginx and docker-registry; what failures cost; and what slow links allow. */
@@ -62,8 +71,10 @@ export const dataPlane: Benchmark = {
   async run(log, { quick, parts: wanted = parts }) {
     const tables: Table[] = []
     if (wanted.includes('hashing')) tables.push(await hashing())
-    const names = compared.filter((name) => wanted.includes(name))
-    if (names.length > 0) tables.push(...(await compareAll(names, log, quick)))
+    const large = compared.filter((name) => wanted.includes(name))
+    tables.push(...(await compareAll(large, 'large', log, quick)))
+    const little = compared.filter((name) => wanted.includes(small(name)))
+    tables.push(...(await compareAll(little, 'small', log, quick)))
     if (wanted.includes('failures')) tables.push(await failures(log, quick))
     if (wanted.includes('links')) tables.push(await links(log, quick))
     return tables
