@@ -136,4 +136,27 @@ describe('a large layer, and nodes that die while they serve it', { skip: skipLa
     assert.equal(resumed?.bytes, layer.size - Number(begun?.bytes))
     assert.ok(Number(begun?.bytes) >= download.atBytes)
   })
+
+  it('where one holder is killed and the other one stopped, the same pull takes only the rest from upstream', async () => {
+    await onlyFirstHolds()
+    const third = lab.node(2)
+    await lab.fetch(1, name)
+    for (const digest of image.blobs.keys()) {
+      await waitHolders(third.starling, digest, ['node-1', 'node-2'], 30_000)
+    }
+    const seen = requestsOfLayer(2).length
+    lab.upstream.forget()
+    const download = await beginFetch(2)
+    lab.node(0).starling.pause()
+    await lab.node(1).starling.kill()
+    await download.finish()
+    lab.node(0).starling.resume()
+    assert.deepEqual(await wrongBlobs(third.containerd, image), [])
+    const [begun, refused] = requestsOfLayer(2).slice(seen)
+    assert.equal(begun?.incomplete, true)
+    assert.equal(refused?.status, 404)
+    const [resumed, ...others] = lab.upstream.requests().filter((request) => request.bytes > 0)
+    assert.deepEqual(others, [])
+    assert.equal(resumed?.bytes, layer.size - Number(begun?.bytes))
+  })
 })
