@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { type Digest, digestHex } from '../../lib/core/digest.ts'
 import { systemErrorCode } from '../../lib/core/errors.ts'
 import type { WhereView } from '../../lib/core/ops-view.ts'
+import type { ClusterNetwork } from '../support/cluster/network.ts'
 import type { ClusterNode } from '../support/cluster/node-process.ts'
 import { type Cluster, type ClusterOptions, createCluster } from '../support/cluster.ts'
 import { type ConnectProxy, startConnectProxy } from '../support/connect-proxy.ts'
@@ -75,11 +76,14 @@ async function startUpstream(dir: string, address: string) {
 export async function startLab(
   options: Partial<Pick<ClusterOptions, 'zoneOf' | 'nodes' | 'configure' | 'logLevel'>> & {
     bytesPerSecond?: number
+    /** Where the nodes live; default addresses of loopback. */
+    network?: ClusterNetwork
   } = {},
 ): Promise<Lab> {
   await using undo = new AsyncDisposableStack()
   const dir = undo.use(await tempFolder('lab')).path
-  const address = `127.${10 + (process.pid % 200)}.251.1`
+  const { network } = options
+  const address = network?.hostAddress ?? `127.${10 + (process.pid % 200)}.251.1`
   const { upstream, caFile } = await startUpstream(dir, address)
   undo.use(upstream)
   const { bytesPerSecond = Number.POSITIVE_INFINITY, ...clusterOptions } = options
@@ -98,8 +102,11 @@ export async function startLab(
       async store(place) {
         const certsDir = join(place.dir, 'certs.d')
         const url = proxy.url.replace('//', `//${place.name}@`)
-        const env = { HTTPS_PROXY: url, SSL_CERT_FILE: caFile }
-        const containerd = await startContainerd({ dir: join(place.dir, 'cd'), certsDir, env })
+        const env = { HTTPS_PROXY: url, NO_PROXY: '10.0.0.0/8', SSL_CERT_FILE: caFile }
+        const dir = join(place.dir, 'cd')
+        const inside = network?.commandFor.bind(network, place.index)
+        const where = inside === undefined ? {} : { inside }
+        const containerd = await startContainerd({ dir, certsDir, env, ...where })
         containerds[place.index] = containerd
         return { type: 'containerd', socket: containerd.socket }
       },

@@ -104,9 +104,11 @@ export async function startContainerd(options: {
   dir: string
   certsDir?: string
   env?: Readonly<Record<string, string>>
+  /** The command that runs a program where its network is; default here. */
+  inside?: (file: string, args: readonly string[]) => readonly [string, ...string[]]
   cri?: boolean
 }): Promise<TestContainerd> {
-  const { dir, certsDir } = options
+  const { dir, certsDir, inside = (file, args) => [file, ...args] as const } = options
   const env = { ...process.env, ...options.env }
   const root = join(dir, 'root')
   const socket = join(dir, 'containerd.sock')
@@ -120,7 +122,8 @@ export async function startContainerd(options: {
     const namespace = args.some((arg) => arg === '-n' || arg.startsWith('--namespace'))
       ? []
       : ['--namespace', 'k8s.io']
-    const { stdout } = await run('ctr', ['--address', socket, ...namespace, ...args], {
+    const [file, ...words] = inside('ctr', ['--address', socket, ...namespace, ...args])
+    const { stdout } = await run(file, words, {
       maxBuffer: 2 ** 26,
       timeout: 120_000,
       env,
@@ -130,7 +133,8 @@ export async function startContainerd(options: {
 
   const launch = async (): Promise<void> => {
     const log = openSync(logFile, 'a')
-    const started = startOwned('containerd', ['--config', configFile, '--log-level', 'info'], {
+    const [file, ...words] = inside('containerd', ['--config', configFile, '--log-level', 'info'])
+    const started = startOwned(file, words, {
       stdio: ['ignore', 'ignore', log],
       env,
     })
