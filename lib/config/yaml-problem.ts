@@ -53,8 +53,13 @@ export const starProblem: YamlProblem = {
 
 /** Our words for a problem that the YAML parser found; its own first line where we have none. */
 export function describeYamlProblem(code: string, message: string): YamlProblem {
+  // A list or mapping in brackets that the end of the file cuts off comes as one that is not indented.
+  const isOpen = code === 'BAD_INDENT' && /end with a [\]}]/.test(message)
   return (
-    problems[code] ?? { message: `not valid YAML: ${message.split('\n')[0]}`, hint: 'correct the syntax' }
+    problems[isOpen ? 'MISSING_CHAR' : code] ?? {
+      message: `not valid YAML: ${message.split('\n')[0]}`,
+      hint: 'correct the syntax',
+    }
   )
 }
 

@@ -15,6 +15,10 @@ export interface UpstreamOptions {
   readonly port: number
   /** Files of a certificate and its key; without them it speaks plain HTTP. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string }
+  /** Names and passwords (bcrypt) that may pull; without the file everybody may. */
+  readonly htpasswdFile?: string
+  /** Where the blobs are; default in `dir`. Several may read one. */
+  readonly storageDir?: string
 }
 
 /** One request, from the access log. */
@@ -50,11 +54,12 @@ function parseAccessLog(text: string): UpstreamRequest[] {
 }
 
 function configText(options: UpstreamOptions): string {
-  const { address, port, tls, dir } = options
+  const { address, port, tls, dir, htpasswdFile, storageDir = join(dir, 'storage') } = options
   return stringify({
     version: 0.1,
     log: { level: 'warn', accesslog: { disabled: false } },
-    storage: { filesystem: { rootdirectory: join(dir, 'storage') }, delete: { enabled: true } },
+    storage: { filesystem: { rootdirectory: storageDir }, delete: { enabled: true } },
+    ...(htpasswdFile === undefined ? {} : { auth: { htpasswd: { realm: 'test', path: htpasswdFile } } }),
     http: {
       addr: `${address}:${port}`,
       ...(tls === undefined ? {} : { tls: { certificate: tls.certFile, key: tls.keyFile } }),
@@ -63,12 +68,14 @@ function configText(options: UpstreamOptions): string {
 }
 
 function answers(options: UpstreamOptions): Promise<boolean> {
-  const { address, port, tls } = options
+  const { address, port, tls, htpasswdFile } = options
   return new Promise((resolve, reject) => {
     const where = { host: address, port, path: '/v2/', agent: false as const, timeout: 2000 }
     const outgoing =
       tls === undefined ? httpRequest(where) : httpsRequest({ ...where, rejectUnauthorized: false })
-    outgoing.once('response', (response) => resolve(response.resume().statusCode === 200))
+    outgoing.once('response', (response) =>
+      resolve(response.resume().statusCode === (htpasswdFile === undefined ? 200 : 401)),
+    )
     outgoing.once('timeout', () => outgoing.destroy(new Error('time-out')))
     outgoing.once('error', reject)
     outgoing.end()
