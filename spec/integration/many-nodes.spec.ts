@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { PeerView } from '../../lib/core/ops-view.ts'
 import { builtBin } from '../support/built.ts'
 import { loopbackNetwork } from '../support/cluster/network.ts'
@@ -19,6 +20,10 @@ const nodes = Number(process.env.STARLING_MANY_NODES ?? 20)
 /** From the start of the first process to the moment at which all know all, on two cores that others use as well. */
 const wholeWithinMs = nodes * 4_000
 const resolvableWithinMs = 10_000
+/** How many are killed at once; a quarter. */
+const killedAtOnce = Math.floor(nodes / 4)
+const killedWithinMs = 15_000
+const stoppedForMs = 3_000
 const imageName = 'registry.test/many:1'
 const cpuTicksPerSecond = 100
 
@@ -33,6 +38,16 @@ async function seesAll(viewer: ClusterNode, all: readonly ClusterNode[]): Promis
   const peers = await viewer.ops<PeerView[]>('peers')
   const alive = new Set(peers.filter(({ state }) => state === 'alive').map(({ name }) => name))
   return all.every(({ name }) => alive.has(name))
+}
+
+/** Every death that these nodes wrote into their logs, with the time at which they did. */
+function deaths(viewers: readonly ClusterNode[]): { lost: string; atMs: number }[] {
+  return viewers.flatMap((viewer) =>
+    viewer
+      .logs()
+      .filter(({ msg, to }) => msg === 'a member is lost' && to === 'dead')
+      .map(({ name, time }) => ({ lost: String(name), atMs: Date.parse(time) })),
+  )
 }
 
 describe(`${nodes} nodes behind one address`, () => {
@@ -82,6 +97,29 @@ describe(`${nodes} nodes behind one address`, () => {
           `an image is resolvable on all after ${Math.round(resolvableMs)} ms`,
       )
       assert.equal(refused, 0, 'connections were refused because they come from one address')
+
+      const stopped = cluster.node(1)
+      stopped.pause()
+      await delay(stoppedForMs)
+      stopped.resume()
+      await eventually(() => seesAll(stopped, cluster.nodes), { timeoutMs: wholeWithinMs })
+      const killed = cluster.nodes.slice(nodes - killedAtOnce)
+      const rest = cluster.nodes.slice(0, nodes - killedAtOnce)
+      assert.deepEqual(deaths(cluster.nodes), [], `stopped for ${stoppedForMs} ms: nobody may die of it`)
+      const killedMs = Date.now()
+      await Promise.all(killed.map((node) => node.kill()))
+      const names = new Set(killed.map(({ name }) => name))
+      await eventually(() => deaths(rest).length >= rest.length * names.size, {
+        timeoutMs: killedWithinMs,
+        intervalMs: 200,
+        what: `${rest.length} nodes to know that ${names.size} are dead`,
+      })
+      const times = deaths(rest).map(({ atMs }) => atMs - killedMs)
+      assert.ok(
+        deaths(rest).every(({ lost }) => names.has(lost)),
+        'the others live on',
+      )
+      t.diagnostic(`${names.size} killed at once: known to all after ${Math.max(...times)} ms`)
     })
   })
 })

@@ -139,6 +139,28 @@ describe('a cluster in a network that breaks', { skip: skipWithoutNamespaces() }
     t.diagnostic(`dead after ${Math.round(deadMs)} ms, alive ${Math.round(aliveMs)} ms after it was ready`)
   })
 
+  it('loses nobody when all datagrams are dropped, and notices a killed process over TCP', async (t) => {
+    const [all, others, [killed]] = [pick(0, 1, 2, 3), pick(0, 1, 2), pick(3)]
+    assert.ok(killed)
+    const deaths = await changesTo(all, 'dead')
+    await network.blockUdp()
+    const ofTcp = (node: ClusterNode) =>
+      node.metric('starling_membership_events_total', 'event="probe-tcp-only"')
+    const before = await Promise.all(all.map(ofTcp))
+    await eventually(
+      async () => (await Promise.all(all.map(ofTcp))).every((now, at) => (now ?? 0) >= (before[at] ?? 0) + 2),
+      { timeoutMs: 30_000, what: 'every node to probe over TCP' },
+    )
+    await waitState(all, all, 'alive', wholeWithinMs)
+    assert.equal(await changesTo(all, 'dead'), deaths)
+    await killed.kill()
+    const deadMs = await waitState(others, [killed], 'dead', killedWithinMs)
+    t.diagnostic(`dead after ${Math.round(deadMs)} ms`)
+    await killed.start()
+    await waitState(all, all, 'alive', wholeWithinMs)
+    await network.heal()
+  })
+
   it('hears a goodbye at once, while the transfer in flight is finished within the grace period', async (t) => {
     const [others, [leaver]] = [pick(0, 1, 2), pick(3)]
     assert.ok(leaver)

@@ -37,8 +37,11 @@ function freeSubnet(): string {
 /** Removes the table, also where there is none yet. */
 const dropTable = `table inet ${table} {}\ndelete table inet ${table}\n`
 
-function tableThatDrops(addresses: readonly string[]): string {
-  const rule = addresses.length === 0 ? '' : `ip saddr { ${addresses.join(', ')} } counter drop;`
+function dropFrom(addresses: readonly string[]): string {
+  return addresses.length === 0 ? '' : `ip saddr { ${addresses.join(', ')} } counter drop;`
+}
+
+function tableWith(rule: string): string {
   return `table inet ${table} {\nchain arriving {\ntype filter hook input priority 0;\n${rule}\n}\n}\n`
 }
 
@@ -106,7 +109,7 @@ export async function namespaceNetwork(
     await Promise.all(
       links.map((link, to) => {
         const unheard = links.filter((_, from) => !hears(to, from)).map(({ address }) => address)
-        return filter(link, `${dropTable}\n${tableThatDrops(unheard)}`)
+        return filter(link, `${dropTable}\n${tableWith(dropFrom(unheard))}`)
       }),
     )
   }
@@ -129,6 +132,10 @@ export async function namespaceNetwork(
       await cutWhere((to, from) => groupOf(to).includes(from))
     },
     cutOneWay: (from, to) => cutWhere((hearer, speaker) => hearer !== to || speaker !== from),
+    async blockUdp() {
+      const input = `${dropTable}\n${tableWith('meta l4proto udp counter drop;')}`
+      await Promise.all(links.map((link) => filter(link, input)))
+    },
     async vanished(index) {
       const list = ['netns', 'exec', linkOf(index).namespace, 'nft', 'list', 'table', 'inet', table]
       const { stdout } = await runOrFail('ip', list)

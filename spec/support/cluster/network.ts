@@ -14,6 +14,8 @@ export interface CuttableNetwork extends ClusterNetwork {
   cut(groups: readonly (readonly number[])[]): Promise<void>
   /** Packets from one node to another vanish; those of the other direction arrive. Replaces earlier cuts. */
   cutOneWay(from: number, to: number): Promise<void>
+  /** All datagrams vanish, TCP goes on. Replaces earlier cuts. */
+  blockUdp(): Promise<void>
   /** How many packets have vanished on their way to a node since the last cut. */
   vanished(index: number): Promise<number>
   heal(): Promise<void>

@@ -1,0 +1,46 @@
+import { builtBin } from '../../support/built.ts'
+import { createCluster } from '../../support/cluster.ts'
+import { productionOptions, registry } from './bench-cluster.ts'
+import type { AgentFlock } from './flock.ts'
+import { loopbackNamespace } from './loopback-namespace.ts'
+
+/** Nodes of built JavaScript as in production, with a loopback of their own. */
+export async function starlingFlock(size: number, timeoutMs: number): Promise<AgentFlock> {
+  const loopback = loopbackNamespace('starling')
+  const network = {
+    ...loopback,
+    commandFor: (index: number, file: string, args: readonly string[]) =>
+      loopback.commandFor(index, file, [...productionOptions(), ...args]),
+  }
+  const bin = await builtBin()
+  const cluster = await createCluster({ nodes: size, network, bin, mirrors: [registry], started: 0 })
+  for (const node of cluster.nodes) node.launch()
+  await Promise.all(cluster.nodes.map((node) => node.waitReady(timeoutMs)))
+  const numberOf = new Map(cluster.nodes.map(({ name }, index) => [name, index]))
+  return {
+    label: 'Starling',
+    size,
+    pidOf: (index) => cluster.node(index).pid ?? 0,
+    kill: (index) => cluster.node(index).kill(),
+    pause: (index) => cluster.node(index).pause(),
+    resume: (index) => cluster.node(index).resume(),
+    restart: (index) => cluster.node(index).start(timeoutMs),
+    losses: () =>
+      cluster.nodes.flatMap((node, viewer) =>
+        node
+          .logs()
+          .filter(({ msg, to }) => msg === 'a member is lost' && to === 'dead')
+          .map(({ name, time }) => ({
+            viewer,
+            lost: numberOf.get(String(name)) ?? -1,
+            atMs: Date.parse(time),
+          })),
+      ),
+    waitWhole: (limitMs) => cluster.waitWhole(undefined, limitMs),
+    sentBytes: () => loopback.sentBytes(),
+    async [Symbol.asyncDispose]() {
+      await cluster.dispose()
+      await loopback[Symbol.asyncDispose]()
+    },
+  }
+}
