@@ -302,14 +302,15 @@ export class MembershipMachine {
     this.#awakeSinceMs = this.#context.nowMs
     this.#prober.extendAll(byMs)
     this.#suspicions.extendAll(byMs)
-    this.#health.adjust(1)
+    // Less than half the time that others have to answer is no reason to watch them less.
+    if (byMs > this.#context.settings.probeTimeoutMs / 2) this.#health.adjust(1)
   }
 
-  /** The gossip tick runs only while there is something to tell. */
+  /** The gossip tick runs only while there is something to tell, and somebody to tell it to. */
   #keepGossiping(): void {
-    const { settings, leaving } = this.#context
+    const { settings, leaving, table } = this.#context
     const hasNews = leaving ? this.#leaveRounds > 0 : this.#rumours.size > 0
-    if (this.#gossipToken !== 0 || !hasNews) return
+    if (this.#gossipToken !== 0 || !hasNews || table.live < 2) return
     this.#gossipToken = this.#context.schedule('gossip', settings.gossipIntervalMs)
   }
 

@@ -231,3 +231,10 @@ test('without datagrams rumours go to connected members only, so that none of th
   const told = sent(bench.step({ type: 'leave' }), messageType.gossip).map(({ to }) => to)
   assert.deepEqual(new Set(told), new Set(connected))
 })
+
+test('a node that is alone keeps its news without a timer, and tells them to the first who comes', () => {
+  const bench = new Bench(0)
+  assert.equal(timers(bench.step({ type: 'own-record', signed: bench.own }), 'gossip').length, 0)
+  bench.admit(makeSigned())
+  assert.equal(timers(bench.effects, 'gossip').length, 1)
+})
