@@ -90,6 +90,8 @@ export async function startNode(
       : undefined
     if (cluster !== undefined) closers.push(() => cluster.stop())
     const credentials = createCredentials(await read(config))
+    cluster?.part.refuse(credentials.current().revocations ?? [])
+    credentials.subscribe(({ revocations = [] }) => cluster?.part.refuse(revocations))
     const settings = createLiveFiles({
       ...common,
       configFile,

@@ -21,8 +21,15 @@ export function addNodeCommands(program: Command, context: CliContext): void {
       const rows = await (await findNode(options)).admin<NodeRow[]>('node-list')
       print(context, options.output, rows, (all) =>
         formatTable(
-          ['name', 'role', 'peer id', 'p2p', 'acknowledged'],
-          all.map((row) => [row.name, row.role, row.peerId, row.p2p.join(' '), row.heardAt ?? '-']),
+          ['name', 'role', 'peer id', 'p2p', 'acknowledged', 'revoked'],
+          all.map((row) => [
+            row.name,
+            row.role,
+            row.peerId,
+            row.p2p.join(' '),
+            row.heardAt ?? '-',
+            row.revokedAt ?? '-',
+          ]),
         ),
       )
     })
@@ -41,8 +48,13 @@ export function addNodeCommands(program: Command, context: CliContext): void {
     )
     .action(async (name: string, options: NodeOptions & { reason: string; rotatePsk?: boolean }) => {
       const server = await findNode(options)
-      await server.admin('node-revoke', { name, reason: options.reason })
+      const { role } = await server.admin<{ role: string }>('node-revoke', { name, reason: options.reason })
       context.write(`${name}: refused from now on\n`)
+      if (role === 'server') {
+        context.note(
+          `${name} has the keys of the CAs and all tokens' hashes; exchange the CAs with: starling trust rotate-ca`,
+        )
+      }
       if (options.rotatePsk === true) await followRotation(server, context, 'rotate-psk')
       else context.note(`${name} knows the pre-shared key; exchange it with: starling trust rotate-psk`)
     })

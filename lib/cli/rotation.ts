@@ -73,7 +73,13 @@ export async function followRotation(
   context.write('the rotation has ended: every node that is there works with it\n')
 }
 
-function stageText({ kind, stage, back, waitingFor }: RotationRow): string {
+/** Where a rotation stands, in one line; with `waitingFor`, whom it waits for. */
+export function stageText({
+  kind,
+  stage,
+  back,
+  waitingFor = [],
+}: Pick<RotationRow, 'kind' | 'stage' | 'back'> & Partial<RotationRow>): string {
   const what = kind === 'psk' ? 'pre-shared key' : 'CA'
   const where = back ? 'going back' : stage === 'spread' ? 'all learn the new one' : 'all use the new one'
   const who = waitingFor.length === 0 ? '' : `; waiting for ${listSome(waitingFor)}`

@@ -3,8 +3,17 @@ import type { ClusterStatusView, FlightView, ImportView, StatusView } from '../c
 import { formatSize } from '../core/units.ts'
 import { type CliContext, examples } from './context.ts'
 import { addNodeOptions, findNode, type NodeOptions } from './find-node.ts'
-import { formatAge, formatFacts, formatTable, type OutputFormat, outputOption, print } from './output.ts'
+import {
+  formatAge,
+  formatFacts,
+  formatTable,
+  listSome,
+  type OutputFormat,
+  outputOption,
+  print,
+} from './output.ts'
 import { progressText } from './progress.ts'
+import { stageText } from './rotation.ts'
 
 /** More flights are counted. */
 const maxFlights = 12
@@ -52,7 +61,7 @@ function statusText(status: StatusView): string {
     ['images folder', importsText(status.imports)],
     ['flights', flightsText(status.flights ?? [])],
     ['members', `${memberText}; ${status.connections} connected`],
-    ...(status.cluster === undefined ? [] : [['servers', clusterText(status.cluster)] as const]),
+    ...clusterFacts(status.cluster),
     ['certificates', status.certificates.map(({ name, notAfter }) => `${name} until ${notAfter}`)],
     ['problems', status.problems.length > 0 ? status.problems : 'none'],
   ])
@@ -70,9 +79,16 @@ function statusText(status: StatusView): string {
   return `${facts}\n${formatTable(header, rows)}`
 }
 
-function clusterText({ servers, follows, embeddedRegistry }: ClusterStatusView): string {
+function clusterFacts(cluster: ClusterStatusView | undefined): readonly (readonly [string, string])[] {
+  if (cluster === undefined) return []
+  const { servers, follows, embeddedRegistry, rotation, revoked } = cluster
   const from = follows === null ? 'none answers now' : `changes come from ${follows}`
-  return `${servers.join(', ')}; ${from}; embedded-registry is ${embeddedRegistry ? 'on' : 'off'}`
+  const registry = `embedded-registry is ${embeddedRegistry ? 'on' : 'off'}`
+  return [
+    ['servers', `${servers.join(', ')}; ${from}; ${registry}`],
+    ['rotation', rotation === null ? 'none' : stageText(rotation)],
+    ['revoked', revoked.length === 0 ? 'nobody' : listSome(revoked)],
+  ]
 }
 
 function flightsText(flights: readonly FlightView[]): string | readonly string[] {

@@ -39,6 +39,15 @@ export interface ClusterStatusView {
   readonly embeddedRegistry: boolean
   /** Names what the servers told last. */
   readonly revision: string
+  /** An exchange of what all share, as the servers told last; null: none. */
+  readonly rotation: {
+    readonly kind: 'psk' | 'ca'
+    readonly stage: 'spread' | 'switch'
+    /** It goes back to what was before. */
+    readonly back: boolean
+  } | null
+  /** Names of the nodes that are refused for good. */
+  readonly revoked: readonly string[]
 }
 
 /** A blob that is being downloaded and given on at the same time, as far as this node knows of it. */

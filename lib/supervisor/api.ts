@@ -9,6 +9,8 @@ export interface SupervisorCaller {
   readonly server: boolean
   /** IP address that the request came from. */
   readonly address: string
+  /** Beginning of its certificate, milliseconds since 1970: a revocation counts for what was issued before it. */
+  readonly notBeforeMs: number
 }
 
 /** The keys that a node has made, and the proof that they are its own. All but the keys' public halves stays there. */
@@ -97,6 +99,8 @@ export interface StateAnswer {
 export interface SupervisorApi {
   /** All roots and cross-signed CAs of 9345 in PEM, for everybody. */
   caBundle(): string
+  /** Called for every request with a certificate, before anything else. @throws JoinRefusedError `revoked` */
+  admit(caller: SupervisorCaller): void
   ready(): { readonly ready: boolean; readonly reasons: readonly string[] }
   join(request: JoinRequest, address: string): Promise<JoinAnswer>
   renew(request: RenewRequest, caller: SupervisorCaller): Promise<JoinAnswer>

@@ -18,7 +18,12 @@ export function callerOf(socket: TLSSocket): SupervisorCaller | undefined {
   const now = Date.now()
   // The connection may be older than the certificate's end.
   if (now > certificate.validToDate.getTime() || now < certificate.validFromDate.getTime()) return undefined
-  return { name: subjectOf(certificate), server: isServerCertificate(raw), address: addressOf(socket) }
+  return {
+    name: subjectOf(certificate),
+    server: isServerCertificate(raw),
+    address: addressOf(socket),
+    notBeforeMs: certificate.validFromDate.getTime(),
+  }
 }
 
 export function addressOf(socket: { readonly remoteAddress?: string | undefined }): string {

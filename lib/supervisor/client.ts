@@ -1,9 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import { Agent, type RequestOptions, request } from 'node:https'
-import type { KeyPair } from '../core/credentials.ts'
+import type { PeerCertificate } from 'node:tls'
+import type { KeyPair, Revocation } from '../core/credentials.ts'
 import { type ErrorCode, errorCodes, StarlingError, systemErrorCode } from '../core/errors.ts'
 import { isServerCertificate } from '../trust/certificate-role.ts'
 import { type JoinRefusal, JoinRefusedError } from '../trust/join-refusal.ts'
+import { isRevokedClient } from '../trust/revocation-list.ts'
 
 const maxBundleSizeBytes = 262_144
 const maxAnswerSizeBytes = 64 * 2 ** 20
@@ -16,6 +18,8 @@ export interface SupervisorTarget {
   readonly anchors: readonly string[]
   /** What is shown; a stranger shows nothing. */
   readonly client?: KeyPair
+  /** Servers that were revoked are not believed, though the CA signed for them. */
+  readonly revocations?: readonly Revocation[]
 }
 
 export interface CallOptions {
@@ -56,7 +60,24 @@ export async function fetchCaBundle(url: string, signal?: AbortSignal): Promise<
   throw unreachable(url, `it answered with status ${status}`)
 }
 
-export function createSupervisorClient({ url, anchors, client }: SupervisorTarget): SupervisorClient {
+/** Why the holder of a certificate of the CA is no server to be believed. */
+function serverFault(
+  { raw, subject, valid_from }: PeerCertificate,
+  revocations: readonly Revocation[],
+): Error | undefined {
+  const fault = (message: string, code: string) => Object.assign(new Error(message), { code })
+  if (!isServerCertificate(raw)) return fault('its certificate is not one of a server', 'CERT_ROLE')
+  const name = [subject.CN].flat()[0]
+  if (!isRevokedClient(revocations, name, Date.parse(valid_from))) return undefined
+  return fault(`the server ${name} was revoked`, 'CERT_REVOKED')
+}
+
+export function createSupervisorClient({
+  url,
+  anchors,
+  client,
+  revocations = [],
+}: SupervisorTarget): SupervisorClient {
   const agent = new Agent({
     keepAlive: true,
     maxSockets: 4,
@@ -66,10 +87,7 @@ export function createSupervisorClient({ url, anchors, client }: SupervisorTarge
     minVersion: 'TLSv1.2',
     // Any node has a certificate of this CA: its role says who may answer, under whatever address. As an option of a
     // request it would keep the connection from being used again.
-    checkServerIdentity: (_host, { raw }) =>
-      isServerCertificate(raw)
-        ? undefined
-        : Object.assign(new Error('its certificate is not one of a server'), { code: 'CERT_ROLE' }),
+    checkServerIdentity: (_host, certificate) => serverFault(certificate, revocations),
   })
   return {
     async call<T>(method: 'GET' | 'POST', path: string, options: CallOptions = {}): Promise<T> {

@@ -71,6 +71,7 @@ export function createSupervisorRoutes(options: RoutesOptions): FastifyInstance 
     if (route?.access === 'everybody') return undefined
     const caller = callerOf(request.raw.socket as TLSSocket)
     const allowed = caller !== undefined && (route?.access !== 'servers' || caller.server)
+    if (caller !== undefined) api.admit(caller)
     if (caller !== undefined && allowed) {
       callers.set(request, caller)
       return undefined

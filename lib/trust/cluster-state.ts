@@ -132,6 +132,15 @@ export function isRevoked(state: ClusterState, peerId: string): boolean {
   return Object.hasOwn(state.revocations, peerId)
 }
 
+/**
+ * Is this server refused for good? No node is sent to it, and no other server believes what it says. Once its name was set
+ * free, another machine can have it.
+ */
+export function isRevokedServer(state: ClusterState, name: string): boolean {
+  const node = Object.hasOwn(state.nodes, name) ? state.nodes[name] : undefined
+  return node?.free === false && isRevoked(state, node.peerId)
+}
+
 /** Two states with the same hash are the same, whatever their clocks. */
 export function stateHash(state: ClusterState): string {
   return jsonHash({ ...state, clock: 0 })

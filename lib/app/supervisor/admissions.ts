@@ -15,6 +15,7 @@ import { nodeOf, withNode, withServer } from '../../trust/cluster-changes.ts'
 import { isRevoked } from '../../trust/cluster-state.ts'
 import { JoinRefusedError } from '../../trust/join-refusal.ts'
 import { readTokenSecret, type TokenUsage } from '../../trust/join-token.ts'
+import { isRevokedClient } from '../../trust/revocation-list.ts'
 import { sealForToken, sealNonceSizeBytes, sealSaltSizeBytes } from '../../trust/sealed-state.ts'
 import { hashSecret, type SecretHash, saltSizeBytes, verifySecret } from '../../trust/secret-hash.ts'
 import type { ClusterStore } from './cluster-store.ts'
@@ -92,6 +93,7 @@ export class Admissions {
       this.#guarded(address, async () => {
         const token = await this.#checkToken(request.token, 'server')
         await this.#checkName(name, request.password)
+        this.refuseRevoked({ name, notBeforeMs: Number.POSITIVE_INFINITY })
         if (name === store.name) throw new JoinRefusedError('name-taken', `this server is called ${name}`)
         if (urls.length === 0 || !urls.every(isServerUrl)) {
           throw new JoinRefusedError('malformed', 'the new server names no address that it is reached at')
@@ -106,11 +108,15 @@ export class Admissions {
     )
   }
 
-  /** Certificates of people have names of no node. @throws JoinRefusedError `revoked` */
-  refuseRevoked(name: string): void {
+  /**
+   * Refuses a node that was revoked, also after its name went to another machine; certificates of people have names of no
+   * node. @throws JoinRefusedError `revoked`
+   */
+  refuseRevoked({ name, notBeforeMs }: Pick<SupervisorCaller, 'name' | 'notBeforeMs'>): void {
     const state = this.#options.store.current()
     const known = nodeOf(state, name)
-    if (known === undefined || !isRevoked(state, known.peerId)) return
+    const isOut = known !== undefined && isRevoked(state, known.peerId)
+    if (!isOut && !isRevokedClient(Object.values(state.revocations), name, notBeforeMs)) return
     throw new JoinRefusedError('revoked', `${name} was revoked`)
   }
 

@@ -1,4 +1,4 @@
-import type { KeyPair } from '../../core/credentials.ts'
+import type { KeyPair, Revocation } from '../../core/credentials.ts'
 import type { JoinAnswer, JoinRequest, RenewRequest, WatchAnswer, WatchQuery } from '../../supervisor/api.ts'
 
 /** What a link shows and believes once the node has joined. */
@@ -19,5 +19,7 @@ export interface ClusterLink {
   follows(): string | undefined
   learn(urls: readonly string[]): void
   use(credentials: LinkCredentials): void
+  /** Servers among these are asked no more, and not believed. */
+  refuse(revocations: readonly Revocation[]): void
   close(): void
 }

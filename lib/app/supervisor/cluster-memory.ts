@@ -11,6 +11,7 @@ export interface ClusterMemory {
   readonly embeddedRegistry: boolean
   readonly servers: ClusterView['servers']
   readonly revocations: ClusterView['revocations']
+  readonly rotation?: ClusterView['rotation'] | undefined
   /** `address:port` of members, for company. */
   readonly peers: readonly string[]
 }

@@ -1,4 +1,5 @@
 import type { NodeConfig } from '../../core/config.ts'
+import type { Revocation } from '../../core/credentials.ts'
 import { describeError, StarlingError } from '../../core/errors.ts'
 import type { ClusterStatusView } from '../../core/ops-view.ts'
 import { type Endpoint, parseHostPort } from '../../core/peer.ts'
@@ -47,6 +48,8 @@ export interface ClusterPart extends Service {
   problems(): readonly string[]
   /** What is to be done after files or settings have changed; it returns why they can't be used. */
   onChange(apply: () => Promise<string | undefined>): void
+  /** Who is revoked, as this node knows now: no such server is asked. */
+  refuse(revocations: readonly Revocation[]): void
   /** Has the certificates renewed now. @throws StarlingError */
   renew(): Promise<void>
 }
@@ -139,8 +142,8 @@ export async function openClusterPart(options: ClusterPartOptions): Promise<Clus
   }
 
   async function remember({ revision, view, peers }: WatchChange): Promise<void> {
-    const { embeddedRegistry, servers, revocations } = view
-    const next: ClusterMemory = { revision, embeddedRegistry, servers, revocations, peers }
+    const { embeddedRegistry, servers, revocations, rotation } = view
+    const next: ClusterMemory = { revision, embeddedRegistry, servers, revocations, rotation, peers }
     if (JSON.stringify(next) === JSON.stringify(memory)) return
     memory = next
     link.learn(servers.flatMap(({ urls }) => urls))
@@ -299,11 +302,14 @@ export async function openClusterPart(options: ClusterPartOptions): Promise<Clus
       follows: link.follows() ?? null,
       embeddedRegistry: memory.embeddedRegistry,
       revision: memory.revision,
+      rotation: memory.rotation ?? null,
+      revoked: [...new Set(memory.revocations.map((entry) => entry.name))].sort(),
     }),
     problems: () => (problem === undefined ? [] : [problem]),
     onChange(next) {
       apply = next
     },
+    refuse: link.refuse,
     renew,
     async start() {
       loops.push(watchLoop(), renewalLoop())

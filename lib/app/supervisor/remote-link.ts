@@ -1,4 +1,5 @@
 import type { JoinConfig } from '../../core/config.ts'
+import type { Revocation } from '../../core/credentials.ts'
 import { StarlingError } from '../../core/errors.ts'
 import type { Logger, Rng } from '../../core/ports.ts'
 import type { JoinAnswer, WatchAnswer } from '../../supervisor/api.ts'
@@ -20,6 +21,7 @@ export function createRemoteLink(options: {
   let known: readonly string[] = []
   let follows: string | undefined
   let credentials: LinkCredentials | undefined
+  let revocations: readonly Revocation[] = []
   let client: { readonly url: string; readonly of: SupervisorClient } | undefined
 
   function targets(): readonly string[] {
@@ -38,7 +40,10 @@ export function createRemoteLink(options: {
     if (client?.url !== url) {
       forget()
       const { serverCaPem, client: shown } = credentials
-      client = { url, of: createSupervisorClient({ url, anchors: [serverCaPem], client: shown }) }
+      client = {
+        url,
+        of: createSupervisorClient({ url, anchors: [serverCaPem], client: shown, revocations }),
+      }
     }
     return client.of
   }
@@ -71,7 +76,7 @@ export function createRemoteLink(options: {
           })
         }
         const anchors = await anchorsFor(url, token, { log, signal })
-        const stranger = createSupervisorClient({ url, anchors })
+        const stranger = createSupervisorClient({ url, anchors, revocations })
         try {
           const body = { ...request, token: tokenSecret(token) }
           return await stranger.call<JoinAnswer>('POST', '/v1/join', { body, signal })
@@ -96,6 +101,11 @@ export function createRemoteLink(options: {
     },
     use(next) {
       credentials = next
+      forget()
+    },
+    refuse(next) {
+      if (next.length === revocations.length) return
+      revocations = next
       forget()
     },
     close: forget,

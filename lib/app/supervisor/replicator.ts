@@ -3,15 +3,17 @@ import type { Logger, Metrics, Rng, Service, Subscribable } from '../../core/por
 import type { StateAnswer } from '../../supervisor/api.ts'
 import { createSupervisorClient } from '../../supervisor/client.ts'
 import { mergeStates } from '../../trust/cluster-merge.ts'
+import { isRevokedServer } from '../../trust/cluster-state.ts'
 import type { ClusterStore } from './cluster-store.ts'
 import type { ServerCertificateSet } from './server-certificates.ts'
 import type { SupervisorService } from './supervisor-service.ts'
 import { hashOf } from './told-view.ts'
-import { pause } from './waiting.ts'
+import { pause, waitForChange } from './waiting.ts'
 
 const pullTimeoutMs = 60_000
 const firstRetryMs = 500
 const maxRetryMs = 15_000
+const maxOutMs = 3_600_000
 
 export interface ReplicatorOptions {
   readonly store: ClusterStore
@@ -28,19 +30,23 @@ export function createReplicator(options: ReplicatorOptions): Service {
   const stopping = new AbortController()
   const pulls = new Map<string, Promise<void>>()
   let unsubscribe: (() => void) | undefined
+  /** It has the keys of the CA, so that it could tell anything. */
+  const isOut = (name: string) => isRevokedServer(store.current(), name)
 
   /** Pulls from one server until something fails or its certificates here change. */
   async function pullFrom(name: string, url: string): Promise<void> {
     const { client, serverCaPem } = certificates.current()
-    const peer = createSupervisorClient({ url, anchors: [serverCaPem], client })
+    const revocations = Object.values(store.current().revocations)
+    const peer = createSupervisorClient({ url, anchors: [serverCaPem], client, revocations })
     try {
       let tag: string | undefined
-      while (!stopping.signal.aborted && certificates.current().client === client) {
+      while (!stopping.signal.aborted && certificates.current().client === client && !isOut(name)) {
         const query: string = tag === undefined ? '' : `?tag=${encodeURIComponent(tag)}`
         const answer: StateAnswer = await peer.call('GET', `/v1/servers/state${query}`, {
           timeoutMs: pullTimeoutMs,
           signal: stopping.signal,
         })
+        if (isOut(name)) return
         await take(answer)
         if (tag === undefined) log.info({ server: name, url }, 'the state of another server is followed')
         metrics.count('starling_supervisor_state_pulls_total', { outcome: 'answered' })
@@ -48,6 +54,13 @@ export function createReplicator(options: ReplicatorOptions): Service {
       }
     } finally {
       peer.close()
+    }
+  }
+
+  async function untilIn(name: string): Promise<void> {
+    log.warn({ server: name }, 'a server that was revoked is followed no more')
+    while (isOut(name) && !stopping.signal.aborted) {
+      await waitForChange((wake) => store.subscribe(wake), maxOutMs, stopping.signal)
     }
   }
 
@@ -65,6 +78,10 @@ export function createReplicator(options: ReplicatorOptions): Service {
   async function follow(name: string): Promise<void> {
     let failures = 0
     while (!stopping.signal.aborted) {
+      if (isOut(name)) {
+        await untilIn(name)
+        continue
+      }
       const urls = store.current().servers[name]?.urls ?? []
       for (const url of urls) {
         try {

@@ -109,7 +109,7 @@ export function createRotationAdmin(options: {
         )
       })
       log.warn({ audit: 'revoked', node: name, reason }, 'audit: a node was revoked')
-      return { name }
+      return { name, role: store.current().nodes[name]?.role }
     },
   }
 }

@@ -127,7 +127,7 @@ export async function openServerPart(options: ServerPartOptions): Promise<Server
     metrics,
   })
   const started: Service[] = []
-  const self = { name, server: true, address: '' }
+  const self = { name, server: true, address: '', notBeforeMs: Number.POSITIVE_INFINITY }
 
   async function configure(next: NodeConfig): Promise<void> {
     config = { ...next, supervisor: { ...supervisorOf(next), listen: own.listen } }
@@ -149,6 +149,7 @@ export async function openServerPart(options: ServerPartOptions): Promise<Server
       follows: () => name,
       learn: () => undefined,
       use: () => undefined,
+      refuse: () => undefined,
       close: () => undefined,
     },
     admin: {

@@ -98,6 +98,7 @@ export function createSupervisorService(options: SupervisorServiceOptions): Supe
         if (revision !== query.seen) return { revision, view, peers: peersFor(caller.name) }
         if (leftMs <= 0 || signal.aborted) return { revision, peers: peersFor(caller.name) }
         await waitForChange(onStore, leftMs, signal)
+        admissions.refuseRevoked(caller)
         admissions.member(caller.name)
       }
     } finally {
@@ -116,6 +117,7 @@ export function createSupervisorService(options: SupervisorServiceOptions): Supe
     // One that has just joined has no node of its own yet.
     if (nodeOf(store.current(), caller.name) !== undefined) admissions.member(caller.name)
     if (tag === tagNow()) await waitForChange(onAll, watchMs, signal)
+    admissions.refuseRevoked(caller)
     return {
       tag: tagNow(),
       ...(tag?.split('.')[2] === tagNow().split('.')[2] ? {} : { state: store.current() }),
@@ -131,10 +133,8 @@ export function createSupervisorService(options: SupervisorServiceOptions): Supe
     watch,
     joinServer: (request, address) => admissions.joinServer(request, address),
     state,
-    metrics: async (caller) => {
-      admissions.refuseRevoked(caller.name)
-      return options.metricsText()
-    },
+    admit: (caller) => admissions.refuseRevoked(caller),
+    metrics: async () => options.metricsText(),
     acknowledged: () => Object.fromEntries(acknowledged),
     addAcknowledged(others) {
       let changed = false

@@ -26,6 +26,8 @@ export interface NodeRow {
   readonly p2p: readonly string[]
   /** When it last said that it works with what the servers tell; null: not since this server runs. */
   readonly heardAt: string | null
+  /** Since when it is refused for good; null: it is not. */
+  readonly revokedAt: string | null
 }
 
 /** What `starling token` and `starling node` ask for, on a server. */
@@ -89,7 +91,9 @@ export function createTokenAdmin(options: {
         .filter(([, { free }]) => !free)
         .map(([name, { role, peerId, p2p }]): NodeRow => {
           const heardMs = acknowledged()[name]?.heardMs
-          return { name, role, peerId, p2p, heardAt: heardMs === undefined ? null : iso(heardMs) }
+          const revokedMs = store.current().revocations[peerId]?.revokedMs
+          const time = (ms: number | undefined) => (ms === undefined ? null : iso(ms))
+          return { name, role, peerId, p2p, heardAt: time(heardMs), revokedAt: time(revokedMs) }
         })
         .sort((a, b) => (a.name < b.name ? -1 : 1)),
     'node-forget': async (body) => {

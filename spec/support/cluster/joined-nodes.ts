@@ -45,7 +45,8 @@ export async function editConfig(
   await rename(`${node.configFile}.new`, node.configFile)
 }
 
-export async function createJoinedNodes(): Promise<JoinedNodes> {
+/** `bin`: what is run; default: the sources. */
+export async function createJoinedNodes({ bin = starlingBin } = {}): Promise<JoinedNodes> {
   await using undo = new AsyncDisposableStack()
   const dir = undo.use(await tempFolder('j')).path
   const network = undo.use(loopbackNetwork())
@@ -69,7 +70,7 @@ export async function createJoinedNodes(): Promise<JoinedNodes> {
       trustDir: join(place, 'data', 'trust'),
       network,
       registryPort: 6443,
-      bin: starlingBin,
+      bin,
       nodeFlags: nodeFlags(),
       config: {
         node: { name },
