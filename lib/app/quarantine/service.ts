@@ -72,15 +72,20 @@ export function createQuarantine(options: QuarantineOptions): QuarantineService 
     untold.add(peerId)
     if (telling.has(peerId)) return
     telling.add(peerId)
+    const answer = { timeoutMs: noticeTimeoutMs, maxAnswerSizeBytes: maxNoticeSizeBytes }
     try {
+      // Whoever asks for it meanwhile knows of something new: another state, or a connection.
       while (untold.delete(peerId)) {
-        const answer = { timeoutMs: noticeTimeoutMs, maxAnswerSizeBytes: maxNoticeSizeBytes }
-        await rpc.request(peerId, rpcProtocols.quarantine, encodeNotice(noticeFor(peerId)), answer)
+        try {
+          await rpc.request(peerId, rpcProtocols.quarantine, encodeNotice(noticeFor(peerId)), answer)
+        } catch (error) {
+          if (untold.has(peerId)) continue
+          untold.add(peerId)
+          const fields = { peer: nameOf(peerId), peerId, error: describeError(error) }
+          log.debug(fields, 'a peer could not be told that it is in quarantine, or out of it')
+          break
+        }
       }
-    } catch (error) {
-      untold.add(peerId)
-      const fields = { peer: nameOf(peerId), peerId, error: describeError(error) }
-      log.debug(fields, 'a peer could not be told that it is in quarantine, or out of it')
     } finally {
       telling.delete(peerId)
     }

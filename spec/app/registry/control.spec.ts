@@ -20,7 +20,8 @@ const here = fakeDigest('here')
 const there = fakeDigest('there')
 const lost = fakeDigest('lost')
 
-function setUp() {
+function setUp(inQuarantine: readonly string[] = []) {
+  const condemned: string[] = []
   const membership = fakeMembership([self, alive, dead])
   const log = recordingLog()
   const metrics = recordingMetrics()
@@ -50,6 +51,11 @@ function setUp() {
     mirrors: () => ({ names: ['docker.io', 'quay.io'], wildcard: false }),
     filter: new OfferFilter(),
     order: { order: (members) => members, started: () => undefined, learn: () => undefined },
+    quarantine: {
+      has: (peerId) => inQuarantine.includes(peerId),
+      size: () => inQuarantine.length,
+      condemn: (peerId, { evidence }) => void condemned.push(`${peerId} ${evidence}`),
+    },
     clock: systemClock,
     log,
     metrics,
@@ -57,7 +63,7 @@ function setUp() {
     onUnmapped: () => {},
     onMissing: (digest) => void missing.push(digest),
   })
-  return { control, membership, log, metrics, missing }
+  return { control, membership, log, metrics, missing, condemned }
 }
 
 const byDigest = (
@@ -148,6 +154,24 @@ describe('registry control', () => {
     assert.ok(
       log.lines.some((line) => line.level === 'error' && JSON.stringify(line.fields).includes('node-a')),
     )
+  })
+
+  it('takes nothing from a peer in quarantine, and says why nobody is left', async () => {
+    const answer = await setUp([alive.record.peerId]).control.lookup(byDigest(there))
+    assert.ok(!answer.found)
+    assert.equal(answer.miss, 'no-holder')
+    assert.match(answer.detail, /in quarantine/)
+  })
+
+  it('has a peer condemned by evidence, and by nothing less', () => {
+    const { control, condemned } = setUp()
+    const { peerId } = alive.record
+    const report = { peerId, bytes: 0, firstByteMs: undefined, durationMs: 1 }
+    control.transferred({ ...report, outcome: 'disputed' })
+    control.transferred({ ...report, outcome: 'broken' })
+    assert.deepEqual(condemned, [])
+    control.transferred({ ...report, outcome: 'wrong-bytes', wrong: { digest: there, evidence: 'copy' } })
+    assert.deepEqual(condemned, [`${peerId} copy`])
   })
 
   it('leaves one log line and one count for each request', () => {
