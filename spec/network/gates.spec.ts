@@ -176,6 +176,23 @@ test('a certificate of another CA is refused at the third gate, and its owner is
   await assert.rejects(good.host.connect(foreign.endpoint, 5_000), { code: 'ATTESTATION_REFUSED' })
 })
 
+for (const [reason, terms] of [
+  ['expired', { notAfterMs: Date.now() - 3_600_000, notBeforeMs: Date.now() - 7_200_000 }],
+  ['not-yet-valid', { notBeforeMs: Date.now() + 3_600_000 }],
+] as const) {
+  test(`a certificate that is ${reason} is refused at the third gate, by whoever dials`, async (t) => {
+    const authority = await makeTestAuthority()
+    const good = await startHost(t, await makeTestCredentials('good', { authority }))
+    const late = await startHost(t, await makeTestCredentials('late', { authority, ...terms }))
+    await assert.rejects(late.host.connect(good.endpoint, 5_000), { code: 'ATTESTATION_REFUSED' })
+    const labels = { gate: 'certificate', reason, direction: 'inbound' }
+    await eventually(() => good.recorder.counted('starling_p2p_refused_total', labels) === 1)
+    await assert.rejects(good.host.connect(late.endpoint, 5_000), { code: 'ATTESTATION_REFUSED' })
+    assert.equal(good.host.connections().length, 0)
+    assert.equal(good.attestations.isAttested(late.peerId), false)
+  })
+}
+
 test('the attestation of another node does not help: the PeerId must be the one that TLS proved', async (t) => {
   const cluster = await makeTestCluster({ nodes: [{ name: 'good' }, { name: 'victim' }, { name: 'thief' }] })
   const [goodSet, victimSet, thiefSet] = [...cluster.values()]
