@@ -103,7 +103,7 @@ function scenario(
 }
 
 export const steady = scenario('steady', 'nothing happens', ({ run, options }) => {
-  run(options.quick ? minuteMs / 2 : 2 * minuteMs)
+  run(options.quick ? minuteMs / 2 : (options.nodes > 1000 ? 1 : 2) * minuteMs)
 })
 
 export const churn = scenario(
