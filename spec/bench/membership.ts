@@ -9,7 +9,7 @@ import { starlingFlock } from './support/starling-flock.ts'
 import { median, round, spread } from './support/statistics.ts'
 
 /** `STARLING_BENCH_AGENTS`: as many as the machine has room for; a node takes 150 MiB, and 2.5 s of a core to start. */
-const agents = Number(process.env.STARLING_BENCH_AGENTS ?? 30)
+const agentsByDefault = { quick: 5, full: 30 }
 const wholeWithinMs = 600_000
 const givenUpMs = 60_000
 
@@ -94,9 +94,10 @@ export const membership: Benchmark = {
   name: 'membership',
   title: 'Membership beside serf (memberlist): detection, false deaths and what it costs to be idle',
   async run(log, { quick }) {
-    const size = quick ? Math.min(5, agents) : agents
+    const { STARLING_BENCH_AGENTS: asked } = process.env
+    const size = asked === undefined ? agentsByDefault[quick ? 'quick' : 'full'] : Number(asked)
     const plan: Plan = {
-      rounds: quick ? 1 : 5,
+      rounds: quick ? 2 : 5,
       idleMs: quick ? 10_000 : 60_000,
       stopsMs: quick ? [3000] : [3000, 8000],
       log,
