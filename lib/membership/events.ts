@@ -75,7 +75,7 @@ export type Effect =
       readonly endpoint: Endpoint | undefined
       readonly body: Uint8Array
     }
-  /** Connects to the endpoints and passes `body` on as a probe; the answer comes as a `message`, then `tcp-result`. */
+  /** Connects to the endpoints and passes `body` on as a probe; `tcp-result` says how it went, then the answer comes as a `message`. */
   | {
       readonly type: 'tcp-probe'
       readonly to: PeerId

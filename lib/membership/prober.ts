@@ -120,7 +120,9 @@ export class Prober {
     if (probe === undefined) return
     probe.tcp = result
     if (result === 'answered') {
-      if (this.#context.datagrams) this.#context.observe('probe-tcp-only')
+      const { datagrams, nowMs, table } = this.#context
+      if (datagrams) this.#context.observe('probe-tcp-only')
+      else table.addRtt(probe.member, nowMs - probe.startedMs)
       this.#succeed(token, probe)
     } else if (result === 'refused') this.#endIn(token, probe, this.#context.settings.refusedGraceMs)
     else if (result === 'accepted')

@@ -39,6 +39,8 @@ export class FakeHost {
   readonly dials: PeerId[] = []
   up = true
   hasDatagrams = true
+  /** They are sent, and never arrive. */
+  areDatagramsLost = false
   addresses: (peerId: PeerId) => readonly Endpoint[] = () => []
   onDatagram: (from: PeerId, body: Uint8Array, replyTo: Endpoint) => void = () => undefined
   readonly answers = new Map<string, RpcAnswer>()
@@ -77,7 +79,7 @@ export class FakeHost {
     return {
       send: (to, body) => {
         const target = this.network.at(to)
-        if (!this.up || !this.hasDatagrams || target === undefined) return
+        if (!this.up || !this.hasDatagrams || this.areDatagramsLost || target === undefined) return
         const isHeard = () => target.up && target.hasDatagrams && target.attested.has(this.peerId)
         setImmediate(() => isHeard() && target.onDatagram(this.peerId, body, this.endpoint))
       },

@@ -79,6 +79,18 @@ describe('the membership service', { concurrency: 5 }, () => {
     assert.equal(warnings.length, 1)
   })
 
+  test('where datagrams vanish on the way, probes are answered over TCP, and it is counted', async (t) => {
+    const network = await FakeNetwork.create(t)
+    const { hosts, services } = await cluster(network, 4)
+    for (const host of hosts) host.areDatagramsLost = true
+    const tcpOnly = (host: FakeHost) =>
+      host.notes.filter(
+        ({ kind, fields }) => kind === 'metric' && 'event' in fields && fields.event === 'probe-tcp-only',
+      )
+    await eventually(() => hosts.every((host) => tcpOnly(host).length >= 2), { timeoutMs: 20_000 })
+    assert.ok(services.every((service) => others(service, 'alive') === 3))
+  })
+
   test('other registries are told to all', async (t) => {
     const { hosts, services } = await cluster(await FakeNetwork.create(t), 3)
     services[1]!.setRegistries(['quay.io', 'ghcr.io'])

@@ -81,9 +81,10 @@ export class MembershipDriver {
     this.#tcpProbes++
     const { to: peerId, token } = effect
     await probeOverTcp({ rpc, clock }, { ...effect, peerId }, ({ result, answers }) => {
+      // First how it was answered: the answer itself would end the probe as if a datagram had brought it.
+      this.step({ type: 'tcp-result', token, result })
       for (const answer of answers)
         this.step({ type: 'message', from: peerId, body: answer, replyTo: undefined })
-      this.step({ type: 'tcp-result', token, result })
     })
     this.#tcpProbes--
   }

@@ -292,9 +292,9 @@ export class SimCluster {
           answers.filter((answer) => !isReply(answer)),
         )
         this.#after(name, () => {
+          conclude('answered')
           for (const answer of answers)
             if (answer.type === 'send' && isReply(answer)) this.#receive(name, other, answer.body)
-          conclude('answered')
         })
       }
     })
