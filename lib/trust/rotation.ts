@@ -109,16 +109,17 @@ export function advanceRotation(state: ClusterState, { nowMs, by }: RotationStar
 }
 
 /**
- * Turns a rotation round. What was only spread nobody uses yet, so it is dropped at once; what is in use goes back to being
- * only accepted first.
+ * Turns a rotation round. What was only spread nobody uses yet, so its conductor drops it at once; what is in use, or may be
+ * since another server moved the rotation on, goes back to being only accepted first.
  * @throws StarlingError ROTATION_REFUSED where none is under way
  */
 export function abortRotation(state: ClusterState, { nowMs, by }: RotationStart): ClusterState {
   const rotation = rotationOf(state)
   if (rotation === undefined) throw refuse('no rotation is under way', 'there is nothing to break off')
   const back: Rotation = { ...rotation, back: true, stage: 'spread', stageMs: nowMs, conductor: by }
-  if (rotation.stage === 'switch') return write(state, back, by)
-  return rotation.back ? state : end(state, back, by)
+  if (rotation.back) return rotation.conductor === by ? state : write(state, back, by)
+  if (rotation.stage === 'switch' || rotation.conductor !== by) return write(state, back, by)
+  return end(state, back, by)
 }
 
 /** Another server moves the rotation on from here. @throws StarlingError ROTATION_REFUSED where none is under way */

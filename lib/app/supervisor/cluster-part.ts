@@ -17,7 +17,8 @@ import { untilAnswered } from './server-join.ts'
 import { pause, waitForChange } from './waiting.ts'
 
 const firstRetryMs = 500
-const maxRetryMs = 30_000
+/** So long at most, and half as long again, it takes until a server that is back is heard; a thousand nodes a second come. */
+const maxRetryMs = 10_000
 const maxSleepMs = 3_600_000
 /** A CA that is about to end issues what is due at once. */
 const minRenewalGapMs = 5_000

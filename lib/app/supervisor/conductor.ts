@@ -12,6 +12,11 @@ const lookMs = 500
 const minStageMs = 1_500
 /** Nodes that no membership knows count as there for so long after they were heard. */
 const heardForMs = 90_000
+/**
+ * A server that has just started has heard nobody yet: so long every node that has joined counts as there, which is more than
+ * a node takes to find it (cluster-part.ts).
+ */
+const settleMs = 30_000
 
 /** What membership knows of nodes by their names; undefined where this server takes no part in it. */
 export type PresenceOf = () =>
@@ -38,6 +43,7 @@ export function createConductor(options: ConductorOptions): Conductor {
   let timer: NodeJS.Timeout | undefined
   let turn: Promise<void> = Promise.resolve()
   let told = ''
+  let startedMs = clock.monotonicMs()
 
   function present(state: ClusterState): readonly string[] {
     const { reachable = new Set<string>(), gone = new Set<string>() } = presence() ?? {}
@@ -45,11 +51,15 @@ export function createConductor(options: ConductorOptions): Conductor {
     const heard = Object.entries(acknowledged())
       .filter(([name, { heardMs }]) => nowMs - heardMs <= heardForMs && !gone.has(name))
       .map(([name]) => name)
-    const revoked = (name: string) => {
+    const isOut = (name: string) => {
       const node = state.nodes[name]
-      return node !== undefined && isRevoked(state, node.peerId)
+      return node !== undefined && (node.free || isRevoked(state, node.peerId))
     }
-    return [...new Set([...reachable, ...heard])].filter((name) => !revoked(name))
+    const hasSettled = clock.monotonicMs() - startedMs >= settleMs
+    const joined = hasSettled ? [] : Object.keys(state.nodes).filter((name) => !gone.has(name))
+    // Without the new CA's keys a server could not come back; nodes can, by their tokens.
+    const servers = rotationOf(state)?.kind === 'ca' ? Object.keys(state.servers) : []
+    return [...new Set([...reachable, ...heard, ...joined, ...servers])].filter((name) => !isOut(name))
   }
 
   function lateIn(state: ClusterState): readonly string[] {
@@ -93,6 +103,7 @@ export function createConductor(options: ConductorOptions): Conductor {
   return {
     late: () => (rotationOf(store.current()) === undefined ? [] : lateIn(store.current())),
     async start() {
+      startedMs = clock.monotonicMs()
       timer = setInterval(soon, lookMs).unref()
     },
     async stop() {
