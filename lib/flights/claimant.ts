@@ -4,6 +4,7 @@ import { type FlightKey, keyText } from './flight-key.ts'
 import { type FlightMessage, maxNamedPeers, type Progress, type Role } from './messages.ts'
 import { isParentLost, type OwnRole, type RoleEnd, roleEnd, wordOf } from './roles.ts'
 import type { FlightSettings } from './settings.ts'
+import { OwnWrongBytes } from './wrong-bytes.ts'
 
 /** A late answer of a steward counts for this long after the request went upstream. */
 const lateMs = 1000
@@ -56,10 +57,12 @@ export class Claimant {
   readonly #claims = new ClaimBook()
   /** Claims whose requests have gone upstream. */
   readonly #late = new ClaimBook()
+  readonly #wrongBytes: OwnWrongBytes
   #nextId = 1
 
   constructor(settings: FlightSettings, stewardOf: (key: FlightKey) => PeerId | undefined) {
     this.#settings = settings
+    this.#wrongBytes = new OwnWrongBytes(settings)
     this.#stewardOf = stewardOf
   }
 
@@ -94,8 +97,8 @@ export class Claimant {
     if (event.type === 'want') this.#want(event, nowMs, effects)
     else if (event.type === 'message') this.#message(event.from, event.message, nowMs, effects)
     else if (event.type === 'seen') this.#seen(event.key, event.progress, nowMs, effects)
-    else if (event.type === 'held') this.#end(this.#roles.get(keyText(event.key)), 'complete', effects)
-    else if (event.type === 'wrong') this.#end(this.#roles.get(keyText(event.key)), 'wrong', effects)
+    else if (event.type === 'held') this.#end(event.key, 'complete', effects)
+    else if (event.type === 'wrong') this.#wrong(event.key, nowMs, effects)
     else this.#wake(nowMs, effects)
     return effects
   }
@@ -123,7 +126,12 @@ export class Claimant {
       return
     }
     const [first] = want.stewards
-    if (first === undefined || this.#roles.size + this.#claims.size >= this.#settings.maxFlights) {
+    const isSpoiled = this.#wrongBytes.isSpoiled(key, want.seen, nowMs)
+    if (
+      first === undefined ||
+      isSpoiled ||
+      this.#roles.size + this.#claims.size >= this.#settings.maxFlights
+    ) {
       verdict('upstream')
       return
     }
@@ -134,7 +142,7 @@ export class Claimant {
       type: 'claim',
       id,
       ...key,
-      slots: want.seen === undefined ? 0 : want.slots,
+      slots: want.seen === undefined || !this.#wrongBytes.mayLead(nowMs) ? 0 : want.slots,
       offset,
       sizeBytes,
       lost: lost.slice(0, maxNamedPeers),
@@ -162,6 +170,8 @@ export class Claimant {
       effects.push({ type: 'send', to: from, message: { type: 'word', registry, digest, ...word } })
     } else if (message.type === 'word') {
       const role = this.#roles.get(keyText(message))
+      if (role?.role === 'lead' && message.state === 'wrong' && role.stewards.includes(from))
+        this.#wrong(role.key, nowMs, effects)
       if (role?.parent !== from) return
       role.parentHeardMs = nowMs
       role.parentWord = { state: message.state, offset: message.offset, quietMs: message.quietMs }
@@ -249,7 +259,8 @@ export class Claimant {
       const { state, offset, sizeBytes } = role.progress
       // What was complete and vanished uncommitted did not have the digest's bytes.
       const whole = state === 'open' && sizeBytes !== undefined && sizeBytes > 0 && offset >= sizeBytes
-      if (state !== 'absent') this.#end(role, whole && role.role === 'lead' ? 'wrong' : 'cancelled', effects)
+      if (whole && role.role === 'lead') this.#wrong(key, nowMs, effects)
+      else if (state !== 'absent') this.#end(key, 'cancelled', effects)
       return
     }
     const grew = progress.offset > role.progress.offset || progress.state !== role.progress.state
@@ -263,7 +274,7 @@ export class Claimant {
     for (const role of [...this.#roles.values()]) {
       const why = roleEnd(role, nowMs, this.#settings)
       if (why !== undefined) {
-        this.#end(role, why, effects)
+        this.#end(role.key, why, effects)
         continue
       }
       if (role.nextAskMs <= nowMs) {
@@ -292,8 +303,7 @@ export class Claimant {
     this.#claims.take(claim.id)
     claim.deadlineMs = nowMs + lateMs
     this.#late.add(claim)
-    const known = this.#roles.get(keyText(claim.key))
-    if (known !== undefined) this.#end(known, 'upstream', effects)
+    this.#end(claim.key, 'upstream', effects)
     this.#settle(claim, 'upstream', undefined, effects)
   }
 
@@ -315,8 +325,16 @@ export class Claimant {
     }
   }
 
-  #end(role: OwnRole | undefined, why: RoleEnd, effects: ClaimantEffect[]): void {
-    if (role === undefined || !this.#roles.delete(keyText(role.key))) return
+  #wrong(key: FlightKey, nowMs: number, effects: ClaimantEffect[]): void {
+    const role = this.#roles.get(keyText(key))
+    this.#wrongBytes.add(key, role?.progress.offset ?? 0, role?.role === 'lead', nowMs)
+    this.#end(key, 'wrong', effects)
+  }
+
+  #end(key: FlightKey, why: RoleEnd, effects: ClaimantEffect[]): void {
+    const role = this.#roles.get(keyText(key))
+    if (role === undefined) return
+    this.#roles.delete(keyText(key))
     const state = why === 'wrong' ? 'wrong' : 'gone'
     this.#tell(role, { ...role.progress, state }, effects)
     effects.push({ type: 'ended', key: role.key, role: role.role, why })

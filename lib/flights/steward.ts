@@ -4,6 +4,7 @@ import { type FlightKey, keyText } from './flight-key.ts'
 import { FlightTree, type Participant } from './flight-tree.ts'
 import type { FlightMessage } from './messages.ts'
 import { type FlightSettings, silenceMs } from './settings.ts'
+import { SpoiledFlights } from './wrong-bytes.ts'
 
 export type StewardEvent =
   | {
@@ -53,11 +54,11 @@ type Of<T extends FlightMessage['type']> = Extract<FlightMessage, { type: T }>
 export class Steward {
   readonly #settings: FlightSettings
   readonly #flights = new Map<string, Flight>()
-  /** Until when a node must not lead. */
-  readonly #barred = new Map<PeerId, number>()
+  readonly #spoiled: SpoiledFlights
 
   constructor(settings: FlightSettings) {
     this.#settings = settings
+    this.#spoiled = new SpoiledFlights(settings)
   }
 
   get size(): number {
@@ -95,7 +96,13 @@ export class Steward {
       const message = { type: 'verdict', id: claim.id, verdict: what, parent, intervalMs } as const
       return [{ type: 'send', to: from, message }]
     }
-    const mayLead = claim.slots > 0 && !this.#isBarred(from, nowMs)
+    const text = keyText(claim)
+    if (this.#spoiled.isSpoiled(text, from)) {
+      // What has taken wrong bytes fails its check, whatever comes behind them, and is for nobody else.
+      if (claim.offset > 0) return verdict('none')
+      this.#spoiled.renew(text, from)
+    }
+    const mayLead = claim.slots > 0 && !this.#spoiled.isBarred(from, nowMs)
     const flight = this.#flightFor(claim, mayLead || claim.holders.length > 0)
     if (flight === undefined) return verdict('none')
     const { tree } = flight
@@ -115,7 +122,7 @@ export class Steward {
       tree.makeRoot(me)
       return verdict('lead')
     }
-    this.#remove(keyText(claim), me)
+    this.#remove(text, me)
     return verdict('none')
   }
 
@@ -162,6 +169,8 @@ export class Steward {
       this.#remove(text, me)
       return []
     }
+    const isBarred = this.#spoiled.isBarred(from, nowMs)
+    if (this.#spoiled.isSpoiled(text, from) || (isBarred && told.role === 'lead')) return []
     const flight = this.#flightFor(told, true)
     if (flight === undefined) return []
     const { tree } = flight
@@ -173,7 +182,7 @@ export class Steward {
     }
     Object.assign(me, { zone, heardMs: nowMs, silent: false })
     if (me.doubts < maxDoubts) me.doubts = 0
-    me.slots = this.#isBarred(from, nowMs) ? 0 : told.slots
+    me.slots = isBarred ? 0 : told.slots
     me.progress = { state: told.state, offset: told.offset, sizeBytes: told.sizeBytes }
     return []
   }
@@ -190,16 +199,22 @@ export class Steward {
 
   /** Who brought the bytes in is to blame, and nobody flies on with them. */
   #wrong(text: string, tree: FlightTree, teller: Participant, nowMs: number): StewardEffect[] {
+    const key = this.#flights.get(text)?.key
     const root = tree.rootOf(teller)
-    const flight = this.#flights.get(text)
-    this.#flights.delete(text)
-    if (flight === undefined || root.silent) return []
-    this.#barred.set(root.peerId, nowMs + this.#settings.barMs)
-    return [{ type: 'barred', peerId: root.peerId, key: flight.key }]
-  }
-
-  #isBarred(peerId: PeerId, nowMs: number): boolean {
-    return (this.#barred.get(peerId) ?? 0) > nowMs
+    const spoiled = [...tree.all()].filter((one) => !one.silent && tree.isBelow(one, root))
+    this.#spoiled.spoil(
+      text,
+      spoiled.map(({ peerId }) => peerId),
+      nowMs,
+    )
+    for (const participant of spoiled) this.#remove(text, participant)
+    if (key === undefined || root.silent || !root.root) return []
+    this.#spoiled.bar(root.peerId, nowMs)
+    const barred = { type: 'barred', peerId: root.peerId, key } as const
+    if (root === teller) return [barred]
+    const { offset, sizeBytes } = root.progress
+    const message = { type: 'word', ...key, state: 'wrong', offset, sizeBytes, quietMs: 0 } as const
+    return [barred, { type: 'send', to: root.peerId, message }]
   }
 
   #intervalMs(participants: number): number {
@@ -208,7 +223,7 @@ export class Steward {
   }
 
   #expire(nowMs: number): void {
-    for (const [peerId, untilMs] of this.#barred) if (untilMs <= nowMs) this.#barred.delete(peerId)
+    this.#spoiled.expire(nowMs)
     for (const [text, { tree }] of this.#flights) {
       const limitMs = silenceMs(this.#settings, this.#intervalMs(tree.size))
       for (const participant of [...tree.all()]) {

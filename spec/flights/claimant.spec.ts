@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Claimant, type ClaimantEffect, type Want } from '../../lib/flights/claimant.ts'
 import type { FlightMessage } from '../../lib/flights/messages.ts'
 import { defaultFlightSettings } from '../../lib/flights/settings.ts'
-import { key, peer } from './support.ts'
+import { digestOf, key, peer } from './support.ts'
 
 const settings = defaultFlightSettings
 const [first, second, parent] = [peer(1), peer(2), peer(3)]
@@ -162,3 +162,41 @@ test('what this node does not know is gone for those who ask', () => {
   const [effect] = claimant().step({ type: 'message', from: peer(8), message: { type: 'ask', ...key } }, 0)
   assert.equal(effect?.type === 'send' && effect.message.type === 'word' && effect.message.state, 'gone')
 })
+
+test('who led with wrong bytes, or is told so, is nobody to follow for a while, whatever the blob', () => {
+  const told = { type: 'word', ...key, state: 'wrong', offset: 5, sizeBytes: 100, quietMs: 0 } as const
+  for (const event of [
+    { type: 'wrong', key } as const,
+    { type: 'message', from: first, message: told } as const,
+  ]) {
+    const own = claimant()
+    own.step(want(1), 0)
+    own.step(verdict(1, 'lead'), 1)
+    own.step({ type: 'message', from: peer(9), message: told }, 2)
+    assert.equal(own.serves(key), true, 'only a steward of it is believed')
+    own.step(event, 3)
+    assert.equal(own.serves(key), false)
+    const other = { registry: key.registry, digest: digestOf('another') }
+    assert.equal(slotsOf(own.step(want(2, other), 10)), 0)
+    const later = settings.barMs + 10
+    assert.equal(slotsOf(own.step(want(3, { ...other, digest: digestOf('a third') }), later)), 4)
+  }
+})
+
+test('a download that took wrong bytes goes on upstream and for itself, until it begins anew', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  own.step(verdict(1, 'follow'), 1)
+  own.step({ type: 'seen', key, progress: { ...seen, offset: 90 } }, 2)
+  own.step({ type: 'wrong', key }, 3)
+  const resumed = { seen: { ...seen, offset: 95 } }
+  assert.deepEqual(verdicts(own.step(want(2, resumed), 4)), [[2, 'upstream']])
+  assert.deepEqual(verdicts(own.step(want(3, resumed), 60_000)), [[3, 'upstream']])
+  assert.equal(slotsOf(own.step(want(4), 61_000)), 4, 'a new one may be followed: this node did not lead')
+})
+
+function slotsOf(effects: readonly ClaimantEffect[]): number | undefined {
+  for (const effect of effects)
+    if (effect.type === 'send' && effect.message.type === 'claim') return effect.message.slots
+  return undefined
+}

@@ -71,17 +71,40 @@ test('a parent in the middle that is lost is passed over', () => {
   assert.equal(ask(steward, peer(2), 20, { lost: [peer(0), peer(1)] }), 'lead')
 })
 
-test('who led with wrong bytes leads nobody for a while, and the flight is over at once', () => {
+test('who led with wrong bytes leads nobody for a while, is told so, and the flight is over at once', () => {
   const steward = new Steward(settings)
   for (let index = 0; index < 3; index++) ask(steward, peer(index), 0)
   const effects = tell(steward, peer(2), 10, { state: 'wrong' })
-  assert.deepEqual(effects, [{ type: 'barred', peerId: peer(0), key }])
+  assert.deepEqual(effects[0], { type: 'barred', peerId: peer(0), key })
+  const [, told] = effects
+  assert.ok(told?.type === 'send' && told.to === peer(0))
+  assert.ok(told.message.type === 'word' && told.message.state === 'wrong')
   assert.equal(steward.size, 0)
   assert.equal(ask(steward, peer(0), 20), 'none')
   assert.equal(ask(steward, peer(1), 20), 'lead')
   assert.equal(ask(steward, peer(0), 20), peer(1))
   steward.step({ type: 'tick' }, settings.barMs + 10_000)
   assert.equal(ask(steward, peer(0), settings.barMs + 10_000), 'lead')
+})
+
+test('a download that took wrong bytes is followed by nobody until it begins anew, whatever its node says', () => {
+  const steward = new Steward(settings)
+  for (let index = 0; index < 4; index++) ask(steward, peer(index), 0)
+  tell(steward, peer(1), 10, { state: 'wrong' })
+  tell(steward, peer(0), 1500, { role: 'lead', offset: 9 * mib })
+  tell(steward, peer(2), 1500, { parent: peer(1), offset: 8 * mib })
+  tell(steward, peer(3), 1500, { parent: peer(2), offset: 7 * mib })
+  assert.equal(steward.size, 0, 'what they say is not heard')
+  assert.equal(ask(steward, peer(2), 1600, { offset: 8 * mib, lost: [peer(1)] }), 'none')
+  assert.equal(ask(steward, peer(9), 1700), 'lead', 'one that has nothing of it begins')
+  assert.equal(ask(steward, peer(2), 1800), peer(9))
+})
+
+test('nobody is to blame for wrong bytes whose origin the steward does not know', () => {
+  const steward = new Steward(settings)
+  tell(steward, peer(2), 0, { parent: peer(1) })
+  assert.deepEqual(tell(steward, peer(2), 10, { state: 'wrong' }), [])
+  assert.equal(ask(steward, peer(1), 20), 'lead')
 })
 
 test('a new steward learns a flight from the words of those who fly', () => {

@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Digest, digestHex } from '../../lib/core/digest.ts'
@@ -49,6 +52,9 @@ export interface Lab extends AsyncDisposable {
   node(index: number): LabNode
   /** Pushes an image to upstream as `repository:tag` of `registry`. */
   push(target: string, image: TestImage): Promise<void>
+  /** From now on upstream answers this node, and no other, with this status; until `admit`. */
+  answerWith(node: LabNode, status: number): Promise<void>
+  admit(node: LabNode): void
   /** `ctr images import` under a name. */
   import(index: number, name: string, image: TestImage): Promise<void>
   /** `ctr content fetch` through hosts.toml: a pull that does not unpack, for large images. */
@@ -69,7 +75,11 @@ async function startUpstream(dir: string, address: string) {
   await writeFile(files.key, serving?.keyPem ?? '', { mode: 0o600 })
   const tls = { certFile: files.cert, keyFile: files.key }
   const upstream = await startUpstreamRegistry({ dir: join(dir, 'up'), address, port: Number(port), tls })
-  return { upstream, caFile: files.ca }
+  const refuser = (status: number): Server =>
+    createServer({ cert: serving?.certPem, key: serving?.keyPem }, (_request, response) => {
+      response.writeHead(status, { 'content-type': 'application/json' }).end('{"errors":[]}')
+    })
+  return { upstream, caFile: files.ca, refuser }
 }
 
 /** Starts it, with three nodes unless told otherwise; `starling configure` has run on each. */
@@ -84,7 +94,7 @@ export async function startLab(
   const dir = undo.use(await tempFolder('lab')).path
   const { network } = options
   const address = network?.hostAddress ?? `127.${10 + (process.pid % 200)}.251.1`
-  const { upstream, caFile } = await startUpstream(dir, address)
+  const { upstream, caFile, refuser } = await startUpstream(dir, address)
   undo.use(upstream)
   const { bytesPerSecond = Number.POSITIVE_INFINITY, ...clusterOptions } = options
   const routes = { [registry]: upstream.host }
@@ -140,6 +150,14 @@ export async function startLab(
       await upstream.push(layout, tag, target)
       await rm(layout, { recursive: true })
     },
+    async answerWith({ starling }, status) {
+      const server = refuser(status).listen(0, address).unref()
+      cleanup.defer(() => void server.close().closeAllConnections())
+      await once(server, 'listening')
+      const { port } = server.address() as AddressInfo
+      proxy.redirect(starling.name, `${address}:${port}`)
+    },
+    admit: ({ starling }) => proxy.admit(starling.name),
     async import(index, name, image) {
       const archive = join(dir, `archive-${++files}.tar`)
       await writeOciArchive(archive, [{ name, image }])

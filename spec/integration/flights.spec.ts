@@ -1,83 +1,30 @@
 import assert from 'node:assert/strict'
-import { open, readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, writeFile } from 'node:fs/promises'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Digest, digestHex } from '../../lib/core/digest.ts'
-import type { FlightView, StatusView } from '../../lib/core/ops-view.ts'
 import { eventually } from '../support/eventually.ts'
-import { buildImage, type PlatformImage } from '../support/oci-image.ts'
+import { buildImage, buildIndex, hostPlatform } from '../support/oci-image.ts'
+import { holdersOf, ingestedBytes, type Lab, registry, skipLab, startLab } from './containerd-lab.ts'
 import {
-  ingestedBytes,
-  type Lab,
-  type LabNode,
-  registry,
-  skipLab,
-  startLab,
-  wrongBlobs,
-} from './containerd-lab.ts'
-
-const mib = 2 ** 20
+  flightsOf,
+  leaderOf,
+  mib,
+  newImage,
+  outcome,
+  rightEverywhere,
+  sentByUpstream,
+  sizeOf,
+} from './flights-lab.ts'
 
 describe('a new image that containerds pull at once', { skip: skipLab }, () => {
   let lab: Lab
-  let images = 0
   before(async () => {
     lab = await startLab({ nodes: 5, bytesPerSecond: 10 * mib })
   })
   after(() => lab?.[Symbol.asyncDispose]())
 
-  /** Pushes an image that nobody has; its first layer is the large one. */
-  async function newImage(sizeBytes: number): Promise<{ name: string; image: PlatformImage; big: Digest }> {
-    const target = `team/new:${++images}`
-    const layers = [{ sizeBytes }, { sizeBytes: 2 * mib }, { sizeBytes: 2000 }]
-    const image = await buildImage({ seed: target, layers })
-    await lab.push(target, image)
-    lab.upstream.forget()
-    const big = image.layers[0]?.digest
-    assert.ok(big)
-    return { name: `${registry}/${target}`, image, big }
-  }
-
-  function sizeOf(image: PlatformImage): number {
-    return [...image.blobs.values()].reduce((sum, { descriptor }) => sum + descriptor.size, 0)
-  }
-
-  function sentByUpstream(): number {
-    return lab.upstream.requests().reduce((sum, { bytes }) => sum + bytes, 0)
-  }
-
-  async function flightsOf({ starling }: LabNode): Promise<readonly FlightView[]> {
-    return (await starling.ops<StatusView>('status')).flights ?? []
-  }
-
-  /** The node that fetches the blob from upstream, once it has some of it. */
-  function leaderOf(digest: Digest, nodes: readonly LabNode[] = lab.nodes): Promise<LabNode> {
-    return eventually(
-      async () => {
-        for (const node of nodes) {
-          if ((await ingestedBytes(node.containerd, digest)) < 2 * mib) continue
-          const flights = await flightsOf(node)
-          if (flights.some((flight) => flight.digest === digest && flight.role === 'lead')) return node
-        }
-        return undefined
-      },
-      { what: 'somebody leads' },
-    )
-  }
-
-  const outcome = (pull: Promise<unknown>): Promise<string> =>
-    pull.then(
-      () => 'pulled',
-      (error: unknown) => String(error),
-    )
-
-  async function rightEverywhere(nodes: readonly LabNode[], image: PlatformImage): Promise<void> {
-    for (const { containerd } of nodes) assert.deepEqual(await wrongBlobs(containerd, image), [])
-  }
-
   it('comes from upstream about once, is right everywhere, and is seen in status and metrics', async () => {
-    const { name, image, big } = await newImage(12 * mib)
+    const { name, image, big } = await newImage(lab, 12 * mib)
     const pulls = lab.nodes.map(({ containerd }) => outcome(containerd.pull(name)))
     const tree = await eventually(
       async () => {
@@ -93,7 +40,10 @@ describe('a new image that containerds pull at once', { skip: skipLab }, () => {
     assert.deepEqual([...new Set(await Promise.all(pulls))], ['pulled'])
     await rightEverywhere(lab.nodes, image)
     const size = sizeOf(image)
-    assert.ok(sentByUpstream() <= 1.3 * size, `${sentByUpstream()} bytes of upstream for an image of ${size}`)
+    assert.ok(
+      sentByUpstream(lab) <= 1.3 * size,
+      `${sentByUpstream(lab)} bytes of upstream for an image of ${size}`,
+    )
     for (const node of lab.nodes)
       await eventually(async () => (await flightsOf(node)).every(({ role }) => role === 'steward'), {
         what: `${node.starling.name} has no part in a flight any more`,
@@ -102,9 +52,9 @@ describe('a new image that containerds pull at once', { skip: skipLab }, () => {
   })
 
   it('goes on when the node that leads is killed', async () => {
-    const { name, image, big } = await newImage(16 * mib)
+    const { name, image, big } = await newImage(lab, 16 * mib)
     const pulls = new Map(lab.nodes.map((node) => [node, outcome(node.containerd.pull(name))]))
-    const leader = await leaderOf(big)
+    const leader = await leaderOf(big, lab.nodes)
     await Promise.all([leader.starling.kill(), leader.containerd.kill()])
     const others = lab.nodes.filter((node) => node !== leader)
     for (const node of others) assert.equal(await pulls.get(node), 'pulled')
@@ -113,11 +63,11 @@ describe('a new image that containerds pull at once', { skip: skipLab }, () => {
     await leader.containerd.restart()
     await leader.starling.start()
     await lab.cluster.waitWhole()
-    assert.ok(sentByUpstream() <= 2.3 * sizeOf(image), `${sentByUpstream()} bytes came from upstream`)
+    assert.ok(sentByUpstream(lab) <= 2.3 * sizeOf(image), `${sentByUpstream(lab)} bytes came from upstream`)
   })
 
   it('goes on when a follower stands still and upstream pauses, and a late one joins in', async () => {
-    const { name, image, big } = await newImage(20 * mib)
+    const { name, image, big } = await newImage(lab, 20 * mib)
     const [late, ...early] = lab.nodes
     assert.ok(late)
     const pulls = early.map(({ containerd }) => outcome(containerd.pull(name)))
@@ -140,41 +90,105 @@ describe('a new image that containerds pull at once', { skip: skipLab }, () => {
     await lab.cluster.waitWhole()
   })
 
-  it('goes on when the pull of the leader is refused by upstream in the middle', async () => {
-    const { name, image, big } = await newImage(16 * mib)
-    const pulls = new Map(lab.nodes.map((node) => [node, outcome(node.containerd.pull(name))]))
-    const leader = await leaderOf(big)
-    lab.proxy.refuse(leader.starling.name)
-    for (const node of lab.nodes) if (node !== leader) assert.equal(await pulls.get(node), 'pulled')
-    await pulls.get(leader)
-    await rightEverywhere(
-      lab.nodes.filter((node) => node !== leader),
-      image,
-    )
-    lab.proxy.admit(leader.starling.name)
-  })
-
-  it('of which a wrong byte was given on fails its check once, is not offered, and comes right the next time', async () => {
-    const { name, image, big } = await newImage(16 * mib)
-    const pulls = new Map(lab.nodes.map((node) => [node, outcome(node.containerd.pull(name))]))
-    const leader = await leaderOf(big)
-    await spoilIngest(leader, big)
-    const outcomes = await Promise.all(pulls.values())
-    // What the leader committed was right as it came; its file is what we spoiled.
-    const failed = lab.nodes.filter((node, index) => node !== leader && outcomes[index] !== 'pulled')
-    assert.ok(failed.length > 0, 'some followers had got the wrong bytes')
-    for (const { containerd } of failed) await containerd.pull(name)
-    await rightEverywhere(failed, image)
-  })
-
-  /** Changes one byte of what a containerd has downloaded, behind its back. */
-  async function spoilIngest({ containerd }: LabNode, digest: Digest): Promise<void> {
-    const ingests = join(containerd.contentPath, 'ingest')
-    for (const folder of await readdir(ingests)) {
-      const ref = await readFile(join(ingests, folder, 'ref'), 'utf8').catch(() => '')
-      if (!ref.endsWith(digestHex(digest))) continue
-      await using file = await open(join(ingests, folder, 'data'), 'r+')
-      for (let at = 0; at < 16; at++) await file.write(Buffer.from('spoiled'), 0, 7, at * mib)
-    }
+  for (const status of [429, 401]) {
+    it(`goes on when upstream answers ${status} to who leads, and to nobody else`, async () => {
+      const { name, image, big } = await newImage(lab, 12 * mib)
+      const pulls = new Map(lab.nodes.map((node) => [node, outcome(node.containerd.pull(name))]))
+      const leader = await leaderOf(big, lab.nodes)
+      await lab.answerWith(leader, status)
+      const others = lab.nodes.filter((node) => node !== leader)
+      for (const node of others) assert.equal(await pulls.get(node), 'pulled')
+      await pulls.get(leader)
+      lab.admit(leader)
+      await rightEverywhere(others, image)
+      assert.ok(sentByUpstream(lab) <= 2.3 * sizeOf(image), `${sentByUpstream(lab)} bytes came from upstream`)
+    })
   }
+
+  it('goes on when the pull of who leads is cancelled', async () => {
+    const { name, image, big } = await newImage(lab, 16 * mib)
+    const pulls = new Map(lab.nodes.map((node) => [node, node.containerd.startPull(name)]))
+    const outcomes = new Map([...pulls].map(([node, { done }]) => [node, outcome(done)]))
+    const leader = await leaderOf(big, lab.nodes)
+    await pulls.get(leader)?.cancel()
+    const others = lab.nodes.filter((node) => node !== leader)
+    for (const node of others) assert.equal(await outcomes.get(node), 'pulled')
+    assert.notEqual(await outcomes.get(leader), 'pulled')
+    await rightEverywhere(others, image)
+    assert.ok(sentByUpstream(lab) <= 2.3 * sizeOf(image), `${sentByUpstream(lab)} bytes came from upstream`)
+  })
+
+  it('goes on when the Starling of its steward is killed, also on the node whose mirror that was', async () => {
+    const { name, image, big } = await newImage(lab, 16 * mib)
+    const pulls = lab.nodes.map(({ containerd }) => outcome(containerd.pull(name)))
+    await leaderOf(big, lab.nodes)
+    const steward = await eventually(
+      async () => {
+        for (const node of lab.nodes) {
+          const flights = await flightsOf(node)
+          if (flights.some(({ digest, role }) => digest === big && role === 'steward')) return node
+        }
+        return undefined
+      },
+      { what: 'somebody is steward' },
+    )
+    await steward.starling.kill()
+    assert.deepEqual([...new Set(await Promise.all(pulls))], ['pulled'])
+    await rightEverywhere(lab.nodes, image)
+    await steward.starling.start()
+    await lab.cluster.waitWhole()
+    assert.ok(sentByUpstream(lab) <= 3.3 * sizeOf(image), `${sentByUpstream(lab)} bytes came from upstream`)
+  })
+
+  it('of two platforms comes for each, and what both have in common about once', async () => {
+    const shared = [{ sizeBytes: 8 * mib }, { sizeBytes: 3000 }]
+    const host = hostPlatform()
+    const other = { os: 'linux', architecture: host.architecture === 'arm64' ? 'amd64' : 'arm64' }
+    const own = await buildImage({ seed: 'platforms', layers: shared })
+    const foreign = await buildImage({
+      seed: 'platforms',
+      layers: [...shared, { sizeBytes: 2 * mib }],
+      platform: other,
+    })
+    const index = await buildIndex([
+      { image: own, platform: host },
+      { image: foreign, platform: other },
+    ])
+    await lab.push('team/platforms:1', index)
+    lab.upstream.forget()
+    const name = `${registry}/team/platforms:1`
+    const [odd, ...rest] = lab.nodes
+    assert.ok(odd)
+    const words = ['--platform', `linux/${other.architecture}`]
+    const pulls = rest.map(({ containerd }) => outcome(containerd.pull(name)))
+    pulls.push(outcome(odd.containerd.pull(name, ...words)))
+    assert.deepEqual([...new Set(await Promise.all(pulls))], ['pulled'])
+    await rightEverywhere(rest, own)
+    await rightEverywhere([odd], foreign)
+    const size = sizeOf(index)
+    assert.ok(sentByUpstream(lab) <= 1.5 * size, `${sentByUpstream(lab)} bytes of upstream for ${size}`)
+  })
+
+  it('of which upstream gives a wrong byte fails once, is offered by nobody, and comes right the next time', async () => {
+    const { name, image, big } = await newImage(lab, 12 * mib)
+    const file = lab.upstream.blobFile(big)
+    const right = await readFile(file)
+    const wrong = Buffer.from(right)
+    wrong.write('spoiled', 5 * mib)
+    await writeFile(file, wrong)
+    const pulls = lab.nodes.map(({ containerd }) => outcome(containerd.pull(name)))
+    const leader = await leaderOf(big, lab.nodes)
+    for (const pull of pulls) assert.match(await pull, /unexpected commit digest|failed commit/)
+    await writeFile(file, right)
+    assert.deepEqual(await holdersOf(leader.starling, big), [])
+    // Containerd keeps what failed its check until the lease of that pull has been collected, and checks it again till then.
+    for (const { containerd } of lab.nodes)
+      await eventually(async () => (await ingestedBytes(containerd, big)) === 0, {
+        what: 'nothing is left of it',
+      })
+    const again = lab.nodes.map(({ containerd }) => outcome(containerd.pull(name)))
+    assert.notEqual(await leaderOf(big, lab.nodes), leader, 'who led with wrong bytes does not lead again')
+    assert.deepEqual([...new Set(await Promise.all(again))], ['pulled'])
+    await rightEverywhere(lab.nodes, image)
+  })
 })

@@ -26,6 +26,8 @@ export interface ConnectProxy extends AsyncDisposable {
   /** The connections of this user are cut, and no further one is made. */
   refuse(user: string): void
   admit(user: string): void
+  /** The connections of this user are cut, and further ones go to this `address:port`, until it is admitted. */
+  redirect(user: string, host: string): void
 }
 
 /** Lets bytes through at a rate that all connections share. */
@@ -67,6 +69,7 @@ export async function startConnectProxy(options: ConnectProxyOptions): Promise<C
   const asked: string[] = []
   const bytes = new Map<string, number>()
   const refused = new Set<string>()
+  const redirected = new Map<string, string>()
   const byUser = new Map<string, Set<Socket>>()
   const bucket = new Bucket(options.bytesPerSecond ?? Number.POSITIVE_INFINITY)
   const sockets = new Set<Socket>()
@@ -80,7 +83,7 @@ export async function startConnectProxy(options: ConnectProxyOptions): Promise<C
     const user = userOf(request)
     if (refused.has(user)) return void client.end('HTTP/1.1 403 Forbidden\r\n\r\n')
     asked.push(target)
-    const [host, port] = (routes[target] ?? '').split(':')
+    const [host, port] = (redirected.get(user) ?? routes[target] ?? '').split(':')
     if (host === undefined || port === undefined) return void client.end('HTTP/1.1 403 Forbidden\r\n\r\n')
     const inner = connect(Number(port), host)
     const fail = () => client.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
@@ -107,6 +110,9 @@ export async function startConnectProxy(options: ConnectProxyOptions): Promise<C
       inner.once('end', () => client.end())
     })
   })
+  const cut = (user: string): void => {
+    for (const socket of byUser.get(user) ?? []) socket.destroy()
+  }
   server.listen(0, address)
   await once(server, 'listening')
   server.unref()
@@ -118,9 +124,16 @@ export async function startConnectProxy(options: ConnectProxyOptions): Promise<C
     release: () => bucket.release(),
     refuse(user) {
       refused.add(user)
-      for (const socket of byUser.get(user) ?? []) socket.destroy()
+      cut(user)
     },
-    admit: (user) => void refused.delete(user),
+    admit(user) {
+      refused.delete(user)
+      redirected.delete(user)
+    },
+    redirect(user, host) {
+      redirected.set(user, host)
+      cut(user)
+    },
     async [Symbol.asyncDispose]() {
       server.close()
       for (const socket of sockets) socket.destroy()

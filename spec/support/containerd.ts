@@ -8,6 +8,13 @@ import { endBy, endOwned, startOwned } from './processes.ts'
 
 const run = promisify(execFile)
 
+export interface CancellablePull {
+  /** Rejects where it fails, or is cancelled. */
+  readonly done: Promise<string>
+  /** Ends the client and lets go of what it had leased, as a client that is not killed does itself. */
+  cancel(): Promise<void>
+}
+
 /** A private containerd: own root, state and sockets in one folder. */
 export interface TestContainerd {
   readonly socket: string
@@ -17,6 +24,8 @@ export interface TestContainerd {
   ctr(...args: readonly string[]): Promise<string>
   /** `ctr images pull` through the hosts.toml files of `certsDir`. */
   pull(reference: string, ...args: readonly string[]): Promise<string>
+  /** A pull whose client can be ended in the middle of it, as that of a pod that is deleted; what it downloaded goes with it. */
+  startPull(reference: string): CancellablePull
   /** Id of the running process; undefined while it is stopped. */
   pid(): number | undefined
   /** SIGSTOP: what it downloads stands still, and holds back whoever sends it. */
@@ -118,7 +127,9 @@ export async function startContainerd(options: {
   await writeFile(configFile, configText(dir, root, socket, options.cri === true))
   let child: ChildProcess | undefined
 
-  const ctr = async (...args: readonly string[]): Promise<string> => {
+  const ctr = (...args: readonly string[]): Promise<string> => ctrUntil(undefined, args)
+
+  const ctrUntil = async (signal: AbortSignal | undefined, args: readonly string[]): Promise<string> => {
     const namespace = args.some((arg) => arg === '-n' || arg.startsWith('--namespace'))
       ? []
       : ['--namespace', 'k8s.io']
@@ -127,6 +138,8 @@ export async function startContainerd(options: {
       maxBuffer: 2 ** 26,
       timeout: 120_000,
       env,
+      killSignal: 'SIGKILL',
+      ...(signal === undefined ? {} : { signal }),
     })
     return stdout
   }
@@ -164,15 +177,28 @@ export async function startContainerd(options: {
     await (signal === 'SIGKILL' ? endBy(child, signal) : endOwned(child))
   }
 
+  const pullWords = (reference: string, args: readonly string[]): string[] => {
+    const hosts = certsDir === undefined ? [] : ['--hosts-dir', certsDir]
+    return ['images', 'pull', ...hosts, '--snapshotter', 'native', ...args, reference]
+  }
+
   await launch()
   return {
     socket,
     root,
     contentPath: join(root, 'io.containerd.content.v1.content'),
     ctr,
-    pull(reference, ...args) {
-      const hosts = certsDir === undefined ? [] : ['--hosts-dir', certsDir]
-      return ctr('images', 'pull', ...hosts, '--snapshotter', 'native', ...args, reference)
+    pull: (reference, ...args) => ctr(...pullWords(reference, args)),
+    startPull(reference) {
+      const ended = new AbortController()
+      const done = ctrUntil(ended.signal, pullWords(reference, []))
+      const cancel = async (): Promise<void> => {
+        ended.abort()
+        await done.catch(() => {})
+        for (const lease of (await ctr('leases', 'ls', '-q')).split('\n').filter((id) => id !== ''))
+          await ctr('leases', 'rm', '--sync', lease)
+      }
+      return { done, cancel }
     },
     pid: () => child?.pid,
     pause: () => void child?.kill('SIGSTOP'),

@@ -5,6 +5,7 @@ import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { type Digest, digestHex } from '../../lib/core/digest.ts'
 import { eventually } from './eventually.ts'
 import { endOwned, isRunning, runOrFail, startOwned } from './processes.ts'
 
@@ -38,6 +39,8 @@ export interface UpstreamRegistry extends AsyncDisposable {
   /** Requests since the start or the last `forget`, oldest first. */
   requests(): UpstreamRequest[]
   forget(): void
+  /** Where the bytes of a blob are. */
+  blobFile(digest: Digest): string
   /** Copies an image of an OCI layout (`layout`, with its name there) to `repository:tag`. Needs skopeo. */
   push(layout: string, nameInLayout: string, target: string): Promise<void>
 }
@@ -111,6 +114,11 @@ export async function startUpstreamRegistry(options: UpstreamOptions): Promise<U
     },
     async stop() {
       if (child !== undefined) await endOwned(child, 5000)
+    },
+    blobFile(digest) {
+      const { storageDir = join(dir, 'storage') } = options
+      const hex = digestHex(digest)
+      return join(storageDir, 'docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data')
     },
     requests: () => parseAccessLog(logText().slice(forgotten)),
     forget() {
