@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { StoreBlob, StoreChange, StoreImage } from '../core/content-store.ts'
 import type { Digest } from '../core/digest.ts'
 import { canonicalRegistry, type OfferFilter, type Reference, tryParseReference } from '../core/reference.ts'
@@ -12,6 +13,9 @@ interface KnownImage {
   readonly reference: Reference | undefined
 }
 
+/** Blobs whose arrival is waited for, at most; a download that takes longer than so many others is known by its image alone. */
+const maxExpected = 16_384
+
 /** The host of a registry without its port, as containerd's source label has it. */
 function hostOf(registry: string): string {
   return registry.replace(/:\d+$/, '')
@@ -25,7 +29,8 @@ function hostOf(registry: string): string {
  * containerd drops the port in the label, so the label `registry.example.com` may mean `registry.example.com:5000`.
  * A label counts for the registry of just that name, unless an image here names the same host with a port: then the
  * label proves nothing, and image references alone say what belongs where. A label never makes a registry known
- * (`namedRegistries`): a blob may arrive before the image that shows its port.
+ * (`namedRegistries`): a blob may arrive before the image that shows its port. What the local client asked for says the
+ * port, too (`expect`): a blob that it asked a registry for, and whose label names that host, belongs to just that registry.
  *
  * The same tag with different targets in two namespaces is offered twice, and so is disputed.
  */
@@ -38,6 +43,8 @@ export class LocalInventory {
   readonly #labelled = new Map<string, Set<Digest>>()
   /** How many images name a host together with a port. */
   readonly #withPort = new Map<string, number>()
+  /** With a port only: the registries from which the local client wanted blobs. */
+  readonly #expected = new LRUCache<Digest, string>({ max: maxExpected })
   readonly #touched = new Set<LocalRegistry>()
   #heard = false
 
@@ -48,6 +55,11 @@ export class LocalInventory {
   /** Has the store told anything yet? Before that, an empty inventory means nothing. */
   get heard(): boolean {
     return this.#heard
+  }
+
+  /** The local client has asked for a blob of this registry, and is about to have it. */
+  expect(registry: string, digest: Digest): void {
+    if (hostOf(registry) !== registry) this.#expected.set(digest, registry)
   }
 
   /** Registries that image references name. */
@@ -174,6 +186,8 @@ export class LocalInventory {
   /** Tells every registry that has to do with a blob that it came or went. */
   #touchHolders(blob: StoreBlob, what: 'appeared' | 'vanished'): void {
     const labels = new Set(blob.sources.map(canonicalRegistry))
+    const expected = this.#expected.get(blob.digest)
+    if (expected !== undefined && labels.has(hostOf(expected))) labels.add(expected)
     for (const label of labels) this.#local(label)
     for (const [registry, local] of this.#registries) {
       const reached = local.reach.reaches(blob.digest)
@@ -244,14 +258,21 @@ export class LocalInventory {
     return changes
   }
 
+  #isLabelled(registry: string, digest: Digest): boolean {
+    const host = hostOf(registry)
+    if (this.#labelled.get(host)?.has(digest) !== true) return false
+    const expected = this.#expected.peek(digest)
+    if (expected !== undefined && hostOf(expected) === host) return expected === registry
+    return host === registry && !this.#withPort.has(registry)
+  }
+
   #local(registry: string): LocalRegistry {
     let local = this.#registries.get(registry)
     if (local === undefined) {
       local = new LocalRegistry(registry, {
         isPresent: (digest) => this.#blobs.has(digest),
         childrenOf: (digest) => this.#blobs.get(digest)?.children,
-        isLabelled: (digest) =>
-          !this.#withPort.has(registry) && this.#labelled.get(registry)?.has(digest) === true,
+        isLabelled: (digest) => this.#isLabelled(registry, digest),
         offersTag: (pair) => this.#filter.offers(registry, pair.repository, pair.tag),
       })
       this.#registries.set(registry, local)

@@ -50,8 +50,9 @@ export async function refreshImage(
 }
 
 /**
- * Looks at one blob and tells whether it came or went. Resolves to false where its file is there while no namespace
- * of ours knows it (yet).
+ * Looks at one blob and tells whether it came or went. Resolves to false where it should be looked at again: its file is there
+ * while no namespace of ours knows it (yet), or no label says (yet) where it came from. containerd sets that label a
+ * moment after the commit, and has no event for it.
  */
 export async function refreshDigest(context: SessionContext, tell: Tell, digest: Digest): Promise<boolean> {
   const found = await inspectBlob(context, digest)
@@ -69,7 +70,7 @@ export async function refreshDigest(context: SessionContext, tell: Tell, digest:
   const { blob, index } = node
   if (context.awaited.delete(digest) && index) awaitManifests(context, blob.children ?? [])
   if (!isTold(context, blob)) await tell({ type: 'blob-put', blob })
-  return true
+  return blob.sources.length > 0
 }
 
 function isTold(context: SessionContext, blob: StoreBlob): boolean {

@@ -7,7 +7,7 @@ import type { EnvelopeMessage } from './protocol.ts'
 import { refreshAll, refreshDigest, refreshImage } from './refresh.ts'
 import { type Work, WorkQueue } from './work-queue.ts'
 
-/** How long a blob whose file is there, but which no namespace knows, is looked for again: a commit is under way. */
+/** When a blob is looked for again whose file is there, but which no namespace knows, or without its source: a pull is under way. */
 const retryDelaysMs = [50, 200, 1000, 3000] as const
 
 const maxTimers = 4096

@@ -94,6 +94,8 @@ export interface CatalogService extends Service {
   findHolders(registry: string, digest: Digest, limit: number): HolderSample
   findTag(registry: string, repository: string, tag: string): TagLookup
   hasLocal(registry: string, digest: Digest): boolean
+  /** The local client has asked for a blob of this registry: what its store shows of it soon came from there. */
+  expect(registry: string, digest: Digest): void
   /** The one registry that knows the repository; undefined for none, `ambiguous` for several. */
   registryOf(repository: string): string | 'ambiguous' | undefined
   /** Sorted by code unit. */

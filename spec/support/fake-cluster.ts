@@ -92,6 +92,7 @@ export function fakeCatalog(state: FakeCatalogState): CatalogService {
     }),
     findTag: (registry, repository, tag) =>
       state.tags?.[`${registry}/${repository}:${tag}`] ?? { state: 'unknown' },
+    expect: () => {},
     hasLocal: (registry, digest) => holdersOf(registry, digest).some((member) => member.self),
     registryOf: (repository) => {
       const known = state.registries.filter((registry) => repositoriesOf(registry).includes(repository))

@@ -20,6 +20,7 @@ export type CatalogView = Pick<
   | 'findHolders'
   | 'findTag'
   | 'hasLocal'
+  | 'expect'
   | 'registryOf'
   | 'repositories'
   | 'tags'
@@ -66,6 +67,7 @@ export function createCatalogView(context: CatalogContext): CatalogView {
       return mirrored === undefined ? { state: 'unknown' } : findTag(mirrored.state, repository, tag)
     },
     hasLocal: (registry, digest) => registries.has(registry) && local.hasDigest(registry, digest),
+    expect: (registry, digest) => local.expect(registry, digest),
     registryOf(repository) {
       let found: string | undefined
       for (const { name, state } of registries.values()) {

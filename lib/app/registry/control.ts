@@ -174,6 +174,7 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
         ? { found: true, registry, digest, local, candidates: [], holders: 0 }
         : miss(registry, 'not-local', `this node does not hold ${digest} of ${registry}`)
     }
+    if (!local) catalog.expect(registry, digest)
     const { candidates, holders } = candidatesFor(registry, digest)
     if (local || candidates.length > 0) return { found: true, registry, digest, local, candidates, holders }
     if (holders > 0) {
@@ -212,7 +213,7 @@ export function createRegistryControl(options: RegistryControlOptions): Registry
       return list(query)
     },
     async flight(note) {
-      return options.flights?.note(note) ?? 'lost'
+      return (await options.flights?.note(note)) ?? 'lost'
     },
     transferStarted(peerId) {
       order.started(peerId)
