@@ -1,5 +1,5 @@
 import type { PeerId } from '../core/peer-id.ts'
-import { ClaimBook, type PendingClaim, type StewardChoice } from './claims.ts'
+import { ClaimBook, type PendingClaim, SilentStewards, type StewardChoice } from './claims.ts'
 import { type FlightKey, keyText } from './flight-key.ts'
 import { type FlightMessage, maxNamedPeers, type Progress, type Role } from './messages.ts'
 import { isParentLost, type OwnRole, type RoleEnd, roleEnd, wordOf } from './roles.ts'
@@ -57,6 +57,7 @@ export class Claimant {
   readonly #claims = new ClaimBook()
   /** Claims whose requests have gone upstream. */
   readonly #late = new ClaimBook()
+  readonly #silent = new SilentStewards()
   readonly #wrongBytes: OwnWrongBytes
   #nextId = 1
 
@@ -148,20 +149,27 @@ export class Claimant {
       lost: lost.slice(0, maxNamedPeers),
       holders: want.holders.slice(0, maxNamedPeers),
     } as const
-    const deadlineMs = nowMs + first.budgetMs
-    this.#claims.add({
-      id,
-      key,
-      message,
-      requests: [want.request],
-      stewards: want.stewards,
-      asked: 0,
-      deadlineMs,
-    })
-    effects.push({ type: 'send', to: first.peerId, message })
+    const asked = { requests: [want.request], stewards: want.stewards, asked: 0, deadlineMs: nowMs }
+    const claim = { id, key, message, ...asked }
+    this.#claims.add(claim)
+    this.#askSteward(claim, first, nowMs, effects)
+  }
+
+  /** One that was silent a moment ago may answer, but only the next one is waited for. */
+  #askSteward(claim: PendingClaim, choice: StewardChoice, nowMs: number, effects: ClaimantEffect[]): void {
+    effects.push({ type: 'send', to: choice.peerId, message: claim.message })
+    const isSilent = this.#silent.has(choice.peerId, nowMs)
+    const next = isSilent ? claim.stewards[claim.asked + 1] : undefined
+    if (next === undefined) {
+      claim.deadlineMs = nowMs + (isSilent ? this.#settings.claimBudgetMs : choice.budgetMs)
+      return
+    }
+    claim.asked++
+    this.#askSteward(claim, next, nowMs, effects)
   }
 
   #message(from: PeerId, message: FlightMessage, nowMs: number, effects: ClaimantEffect[]): void {
+    this.#silent.heard(from)
     if (message.type === 'verdict') this.#decided(from, message, nowMs, effects)
     else if (message.type === 'ask') {
       const { registry, digest } = message
@@ -216,8 +224,7 @@ export class Claimant {
     nowMs: number,
     effects: ClaimantEffect[],
   ): void {
-    const text = keyText(key)
-    const known = this.#roles.get(text)
+    const known = this.#roles.get(keyText(key))
     const { offset, sizeBytes, slots } = message
     const interval = Math.max(this.#settings.wordIntervalMs, Math.min(intervalMs, 60_000))
     const begun: OwnRole = {
@@ -237,7 +244,7 @@ export class Claimant {
       nextWordMs: nowMs + interval,
       nextAskMs: role === 'follow' ? nowMs + this.#settings.wordIntervalMs : Number.POSITIVE_INFINITY,
     }
-    this.#roles.set(text, begun)
+    this.#roles.set(keyText(key), begun)
     // A steward that was only late, or is asked because the other is, should know before it makes a second one lead.
     if (role === 'lead' || this.#stewardOf(key) !== steward) this.#tell(begun, begun.progress, effects)
   }
@@ -270,7 +277,7 @@ export class Claimant {
 
   #wake(nowMs: number, effects: ClaimantEffect[]): void {
     for (const claim of this.#late.due(nowMs)) this.#late.take(claim.id)
-    for (const claim of this.#claims.due(nowMs)) this.#nextSteward(claim, nowMs, effects)
+    for (const claim of this.#claims.givenUp(nowMs)) this.#nextSteward(claim, nowMs, effects)
     for (const role of [...this.#roles.values()]) {
       const why = roleEnd(role, nowMs, this.#settings)
       if (why !== undefined) {
@@ -294,10 +301,11 @@ export class Claimant {
   }
 
   #nextSteward(claim: PendingClaim, nowMs: number, effects: ClaimantEffect[]): void {
+    const passed = claim.stewards[claim.asked]
+    if (passed !== undefined) this.#silent.passedOver(passed.peerId, nowMs)
     const next = claim.stewards[++claim.asked]
     if (next !== undefined) {
-      claim.deadlineMs = nowMs + next.budgetMs
-      effects.push({ type: 'send', to: next.peerId, message: claim.message })
+      this.#askSteward(claim, next, nowMs, effects)
       return
     }
     this.#claims.take(claim.id)

@@ -19,6 +19,24 @@ export interface PendingClaim {
   /** Which of the stewards has been asked last. */
   asked: number
   deadlineMs: number
+  /** For which of the stewards the wait was made longer: this node was late itself. */
+  lagged?: number
+}
+
+/** A timer that is later than this shows that the processor is busy, here and maybe at the steward. */
+const lagMs = 5
+const maxGraceMs = 100
+
+/**
+ * Is it too early to give a steward up? Whoever wakes late may have the answer waiting already. True at most once for each, and the
+ * wait gets as much longer as this node was late.
+ */
+function waitsOn(claim: PendingClaim, nowMs: number): boolean {
+  const lateMs = nowMs - claim.deadlineMs
+  if (lateMs < lagMs || claim.lagged === claim.asked) return false
+  claim.lagged = claim.asked
+  claim.deadlineMs = nowMs + Math.min(lateMs, maxGraceMs)
+  return true
 }
 
 /** Claims by their id; a late answer finds its claim for a while after the request went upstream. */
@@ -48,9 +66,35 @@ export class ClaimBook {
     return [...this.#claims.values()].filter(({ deadlineMs }) => deadlineMs <= nowMs)
   }
 
+  /** Those whose steward is given up. */
+  givenUp(nowMs: number): PendingClaim[] {
+    return this.due(nowMs).filter((claim) => !waitsOn(claim, nowMs))
+  }
+
   get nextDueMs(): number {
     let at = Number.POSITIVE_INFINITY
     for (const { deadlineMs } of this.#claims.values()) at = Math.min(at, deadlineMs)
     return at
+  }
+}
+
+/** So long a steward that did not answer is not waited for again. */
+const silentForMs = 5000
+
+/** Stewards that were passed over lately: each blob would wait for them anew until membership knows that they are dead. */
+export class SilentStewards {
+  readonly #untilMs = new Map<PeerId, number>()
+
+  passedOver(peerId: PeerId, nowMs: number): void {
+    for (const [peer, untilMs] of this.#untilMs) if (untilMs <= nowMs) this.#untilMs.delete(peer)
+    this.#untilMs.set(peerId, nowMs + silentForMs)
+  }
+
+  heard(peerId: PeerId): void {
+    this.#untilMs.delete(peerId)
+  }
+
+  has(peerId: PeerId, nowMs: number): boolean {
+    return (this.#untilMs.get(peerId) ?? 0) > nowMs
   }
 }

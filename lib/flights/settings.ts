@@ -28,7 +28,7 @@ export interface FlightSettings {
 
 export const defaultFlightSettings: FlightSettings = {
   claimBudgetMs: 20,
-  secondBudgetMs: 60,
+  secondBudgetMs: 150,
   wordIntervalMs: 500,
   patienceMs: 2000,
   ceilingMs: 20_000,

@@ -33,16 +33,16 @@ export class OwnWrongBytes {
   }
 
   /**
-   * Is what the store shows the download that took wrong bytes still? What has begun anew is not. A store shows less than a download
-   * has taken, so at first no download is believed to be another one.
+   * Is what the store shows the download that took wrong bytes still? What has begun anew is not. One of which the store showed
+   * nothing yet can't be told from another one, so for a moment each is taken for it.
    */
   isSpoiled(key: FlightKey, seen: Progress | undefined, nowMs: number): boolean {
     const known = this.#downloads.get(keyText(key))
     if (known === undefined) return false
     const { patienceMs, barMs } = this.#settings
-    if (nowMs - known.atMs < patienceMs) return true
-    const isSame = seen !== undefined && known.offset > 0 && seen.offset >= known.offset
-    if (isSame && nowMs - known.atMs < barMs) return true
+    const agoMs = nowMs - known.atMs
+    const isSame = seen !== undefined && seen.offset >= known.offset
+    if (isSame && agoMs < (known.offset === 0 ? patienceMs : barMs)) return true
     this.#downloads.delete(keyText(key))
     return false
   }

@@ -58,30 +58,6 @@ describe('the local inventory', () => {
     assert.ok(!local.hasDigest(hub, digestOf('arm64')))
   })
 
-  it('offers a blob before its image where the client had asked a registry with a port for it', () => {
-    const local = new LocalInventory(new OfferFilter())
-    const [registry, other] = ['r.example:5000', 'r.example:6000']
-    local.expect(registry, digestOf('layer'))
-    assert.deepEqual(
-      local.apply({ type: 'blob-put', blob: blob('layer') }),
-      [],
-      'no label says where it is from',
-    )
-    const labelled = blob('layer', undefined, ['r.example'])
-    const change = only(local.apply({ type: 'blob-put', blob: labelled }))
-    assert.deepEqual([change.registry, change.addedDigests], [registry, [digestOf('layer')]])
-    assert.ok(!local.hasDigest('r.example', digestOf('layer')) && !local.hasDigest(other, digestOf('layer')))
-    assert.deepEqual(local.namedRegistries(), [])
-    local.apply({ type: 'image-put', image: image(`${other}/me/tool:1`, 'tool'), blobs: [blob('tool', [])] })
-    assert.ok(local.hasDigest(registry, digestOf('layer')), 'another port changes nothing about it')
-    assert.deepEqual(only(local.apply({ type: 'blob-deleted', digest: digestOf('layer') })).removedDigests, [
-      digestOf('layer'),
-    ])
-    local.expect('elsewhere.example:5000', digestOf('another'))
-    local.apply({ type: 'blob-put', blob: blob('another', undefined, ['r.example']) })
-    assert.ok(!local.hasDigest('elsewhere.example:5000', digestOf('another')), 'the label names another host')
-  })
-
   it('offers the other platform when it arrives', () => {
     const local = new LocalInventory(new OfferFilter())
     local.apply(alpine)

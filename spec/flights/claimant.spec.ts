@@ -52,6 +52,40 @@ test('a claim goes to the first steward, then to the second, then upstream, with
   assert.equal(own.wakeAtMs, undefined)
 })
 
+test('a steward that was silent a moment ago is asked and not waited for, until it is heard', () => {
+  const own = claimant()
+  const another = (name: string) => ({ registry: key.registry, digest: digestOf(name) })
+  own.step(want(1), 0)
+  own.step({ type: 'wake' }, 20)
+  own.step(verdict(1, 'none', second), 21)
+  assert.deepEqual(sent(own.step(want(2, another('b')), 30), 'claim'), [first, second])
+  assert.deepEqual(verdicts(own.step(verdict(2, 'none', second), 31)), [[2, 'upstream']])
+  own.step(want(3, another('c')), 40)
+  assert.deepEqual(verdicts(own.step(verdict(3, 'lead', first), 41)), [[3, 'lead']], 'it counts if it comes')
+  assert.deepEqual(sent(own.step(want(4, another('d')), 50), 'claim'), [first])
+})
+
+test('a node that wakes late gives its steward as much longer, once', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  assert.deepEqual(own.step({ type: 'wake' }, 50), [], 'it was 30 ms late')
+  assert.equal(own.wakeAtMs, 80)
+  assert.deepEqual(sent(own.step({ type: 'wake' }, 200), 'claim'), [second])
+})
+
+test('where both stewards are silent only the first blobs wait for both', () => {
+  const own = claimant()
+  const stewards = [
+    { peerId: first, budgetMs: 20 },
+    { peerId: second, budgetMs: 60 },
+  ]
+  own.step(want(1, { stewards }), 0)
+  own.step({ type: 'wake' }, 20)
+  assert.deepEqual(verdicts(own.step({ type: 'wake' }, 80)), [[1, 'upstream']])
+  own.step(want(2, { stewards, registry: key.registry, digest: digestOf('b') }), 100)
+  assert.deepEqual(verdicts(own.step({ type: 'wake' }, 120)), [[2, 'upstream']])
+})
+
 test('requests for the same blob share one claim, and who leads tells every further one at once', () => {
   const own = claimant()
   own.step(want(1), 0)

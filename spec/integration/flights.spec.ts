@@ -20,6 +20,9 @@ describe('a new image that containerds pull at once', { skip: skipLab }, () => {
   let lab: Lab
   before(async () => {
     lab = await startLab({ nodes: 5, bytesPerSecond: 10 * mib })
+    // The first pull of a process is slow.
+    const { name } = await newImage(lab, 1000)
+    await Promise.all(lab.nodes.map(({ containerd }) => containerd.pull(name)))
   })
   after(() => lab?.[Symbol.asyncDispose]())
 

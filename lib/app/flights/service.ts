@@ -56,7 +56,7 @@ export interface FlightsService extends Service {
   ): Promise<ClaimVerdict | undefined>
   /** Is this node getting it, so that a peer may follow? */
   serves(key: FlightKey): boolean
-  note(note: FlightNote): 'alive' | 'lost'
+  note(note: FlightNote): Promise<'alive' | 'lost'>
   memberChanged(change: MemberChange): void
   views(): FlightView[]
 }
@@ -217,13 +217,15 @@ export function createFlightsService(options: FlightsOptions): FlightsService {
       return verdict
     },
     serves: (key) => isEnabled(key.registry) && claimant.serves(key),
-    note({ registry, digest, parent, what, bytes }) {
+    async note({ registry, digest, parent, what, bytes }) {
       const key = { registry, digest }
       if (what === 'running') return claimant.watch(key, parent, clock.monotonicMs())
       metrics.count('starling_flight_bytes_total', {}, bytes)
       if (what === 'wrong') {
         const node = memberOf(parent)?.record.name
         log.warn({ ...key, parent: node }, 'what came in a flight are not the bytes of the digest')
+        // How far it has come tells it from a later one, whose bytes may be right.
+        await look(key)
         step({ type: 'wrong', key })
       }
       return 'alive'
