@@ -103,14 +103,23 @@ export async function clearScratch(certsDir: string, disk: HostsDisk): Promise<v
       if (entry.name.startsWith(scratchPrefix)) {
         if (isLeft(entry.name)) await disk.removeTree(path)
       } else if (entry.isDirectory()) {
-        for (const inner of await readdir(path)) {
-          if (isLeft(inner)) await disk.removeTree(join(path, inner))
-        }
+        const inners = await readdir(path)
+        for (const inner of inners) if (isLeft(inner)) await disk.removeTree(join(path, inner))
+        const isBusy = inners.some((inner) => inner.startsWith(scratchPrefix) && !isLeft(inner))
+        if (inners.includes(keptName) && !isBusy) await dropTwin(path, disk)
       }
     }
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw diskError(error, certsDir)
   }
+}
+
+/** A run that died after it gave a foreign file its second name, and before it took the first, has changed nothing. */
+async function dropTwin(folder: string, disk: HostsDisk): Promise<void> {
+  const [current, kept] = [await statOf(join(folder, fileName)), await statOf(join(folder, keptName))]
+  if (current === undefined || current.ino !== kept?.ino) return
+  await disk.removeFile(join(folder, keptName))
+  await disk.sync(folder)
 }
 
 /** Of a run that has ended: a node that keeps the folder in step and somebody's `configure` can write at the same time. */

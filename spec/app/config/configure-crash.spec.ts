@@ -127,7 +127,26 @@ describe('configure and cleanup that are killed between any two writes', () => {
         await cleanup()
         assert.deepEqual(await tree(), original)
       }),
-      { numRuns: 60 },
+      {
+        numRuns: 60,
+        // Died when a foreign file had two names, and then it was no longer to be replaced.
+        examples: [
+          [
+            {
+              'docker.io': 'nothing',
+              'quay.io': 'file and certificate',
+              'r.example.com:5000': 'nothing',
+              _default: 'nothing',
+              'ghcr.io': 'nothing',
+            },
+            [
+              { registries: ['docker.io', '*', 'r.example.com:5000', 'quay.io'], dies: 19 },
+              { registries: ['docker.io'], dies: undefined },
+            ],
+            undefined,
+          ],
+        ],
+      },
     )
   })
 
