@@ -26,6 +26,7 @@ describe('npm run bench', () => {
       'data-plane',
       'head',
       'idle',
+      'revocation',
     ]) {
       assert.ok(listed.includes(name), name)
     }

@@ -101,6 +101,7 @@ describe('a cluster that is joined with one token', () => {
     assert.equal(await isOpen(first.address, 9345), true)
 
     await editConfig(first, (config) => ({ ...config, 'embedded-registry': true }))
+    first.reload()
     await waitSharing([first, ...agents])
     for (const node of agents) {
       assert.match((await statusOf(node)).sharing.reason, /mirrors registry\.test/)

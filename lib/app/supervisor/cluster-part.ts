@@ -19,6 +19,7 @@ import { pause, waitForChange } from './waiting.ts'
 const firstRetryMs = 500
 /** So long at most, and half as long again, it takes until a server that is back is heard; a thousand nodes a second come. */
 const maxRetryMs = 10_000
+const retryGrowth = 1.5
 const maxSleepMs = 3_600_000
 /** A CA that is about to end issues what is due at once. */
 const minRenewalGapMs = 5_000
@@ -235,7 +236,7 @@ export async function openClusterPart(options: ClusterPartOptions): Promise<Clus
         if (failures++ === 0)
           log.warn({ reason: describeError(error) }, 'no server answers; this node goes on')
         if (isLockedOut(error)) await rejoin(error)
-        const backoffMs = Math.min(maxRetryMs, firstRetryMs * 2 ** Math.min(failures, 10))
+        const backoffMs = Math.min(maxRetryMs, firstRetryMs * retryGrowth ** Math.min(failures, 10))
         await pause(backoffMs * (0.5 + rng.next()), stopping.signal)
       }
     }

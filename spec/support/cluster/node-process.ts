@@ -147,6 +147,11 @@ export class ClusterNode {
     if (this.#child !== undefined) await endBy(this.#child, 'SIGKILL')
   }
 
+  /** SIGHUP: the files are looked at now. */
+  reload(): void {
+    this.#child?.kill('SIGHUP')
+  }
+
   pause(): void {
     this.#child?.kill('SIGSTOP')
   }
