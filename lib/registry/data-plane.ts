@@ -5,6 +5,7 @@ import type { Clock, Logger, Metrics } from '../core/ports.ts'
 import { FlowLimit, type FlowState } from '../selection/flow-limit.ts'
 import { HedgeBudget } from '../selection/hedge-budget.ts'
 import { BufferPool } from './buffer-pool.ts'
+import { ChunkGarbage } from './chunk-garbage.ts'
 import { Disputes } from './chunk-maps/dispute.ts'
 import { LocalIntegrity } from './chunk-maps/local-integrity.ts'
 import { blockSizeBytes } from './chunk-maps/local-map.ts'
@@ -34,7 +35,8 @@ export interface DataPlaneOptions {
   readonly metrics: Metrics
 }
 
-const maxIdleBuffers = 8
+/** As many as 32 clients have under way. */
+const maxIdleBuffers = 64
 /** After transfers were cut short their connections get this long to end cleanly. */
 const cutShortMs = 2000
 
@@ -73,6 +75,7 @@ export class DataPlane {
       recentSizes: new RecentSizes(() => clock.monotonicMs()),
       metrics,
       pool: new BufferPool(blockSizeBytes, maxIdleBuffers),
+      garbage: new ChunkGarbage(),
       budget: new TransferBudget(limits.transferMemoryBytes),
       hedges: new HedgeBudget((outcome) => metrics.count('starling_hedges_total', { outcome })),
       uploads: new FlowLimit(limits.transfer.upload, options.flows?.uploads),

@@ -5,6 +5,7 @@ import type { Metrics } from '../core/ports.ts'
 import type { FlowLimit } from '../selection/flow-limit.ts'
 import type { HedgeBudget } from '../selection/hedge-budget.ts'
 import type { BufferPool } from './buffer-pool.ts'
+import type { ChunkGarbage } from './chunk-garbage.ts'
 import type { LocalIntegrity } from './chunk-maps/local-integrity.ts'
 import type { ClientResponse } from './client-response.ts'
 import { etagOf } from './conditional.ts'
@@ -31,6 +32,7 @@ export interface RegistryServices {
   readonly peers: Pick<PeerClient, 'open' | 'namedAddress'>
   readonly cache: VerifiedCache
   readonly pool: BufferPool
+  readonly garbage: ChunkGarbage
   readonly recentSizes: RecentSizes
   readonly metrics: Metrics
   /** Memory for ranges whose turn has not come. */

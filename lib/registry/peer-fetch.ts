@@ -3,6 +3,7 @@ import type { Digest } from '../core/digest.ts'
 import type { CandidatePeer, TransferReport } from '../core/lookup.ts'
 import type { FlowLimit } from '../selection/flow-limit.ts'
 import type { Pace } from '../selection/pace.ts'
+import type { ChunkGarbage } from './chunk-garbage.ts'
 import { type AnswerHead, readAnswerHead } from './peer-answer.ts'
 import { discardBody } from './peer-body.ts'
 import type { PeerClient } from './peer-client.ts'
@@ -30,6 +31,8 @@ export type FetchEnd =
 export interface FetchDeps {
   readonly peers: Pick<PeerClient, 'open'>
   readonly downloads?: FlowLimit
+  /** Hears of what comes; absent: V8 is left to itself. */
+  readonly garbage?: Pick<ChunkGarbage, 'received'>
   /** Monotonic milliseconds. */
   readonly now: () => number
 }
@@ -195,6 +198,7 @@ export class PeerFetch {
     if (this.#over) return
     message.on('data', (chunk: Buffer) => {
       if (this.#over) return
+      this.#deps.garbage?.received(chunk.length)
       this.#bytes += chunk.length
       this.#quietSinceMs = this.#now()
       this.#charge(chunk.length)

@@ -4,6 +4,7 @@ import type { FlowLimit } from '../selection/flow-limit.ts'
 import type { HedgeBudget } from '../selection/hedge-budget.ts'
 import type { StripeSettings } from '../selection/stripe-layout.ts'
 import type { WantedBytes } from '../selection/wanted-bytes.ts'
+import type { ChunkGarbage } from './chunk-garbage.ts'
 import type { PeerClient } from './peer-client.ts'
 import type { TransferAttempt } from './transfer-attempt.ts'
 import type { TransferBudget } from './transfer-budget.ts'
@@ -55,6 +56,7 @@ export interface TransferDeps {
   readonly hedges?: HedgeBudget
   /** Bounds of what comes from peers; absent: none. */
   readonly downloads?: FlowLimit
+  readonly garbage?: Pick<ChunkGarbage, 'received'>
   readonly startCheck?: StartCheck
   /** Hears of wrong bytes of which it is not proven who sent them. */
   readonly suspect?: (suspicion: Suspicion) => void
