@@ -67,17 +67,23 @@ async function runOnce(lab: Lab, shape: Shape): Promise<Run> {
 export const flights: Benchmark = {
   name: 'flights',
   title: 'A new image pulled by all nodes at once: links of 200 Mbit/s, upstream of 100 Mbit/s',
-  async run(log, { quick }) {
+  parts: ['new-on', 'held-on', 'new-off', 'held-off'],
+  async run(log, { quick, parts }) {
     const nodes = quick ? 4 : 8
     const scale = quick ? 8 : 1
     const rounds = quick ? 1 : 3
     const layers = { one: [(200 / scale) * mib], four: Array(4).fill((25 / scale) * mib) as number[] }
     const rows: (string | number)[][] = []
     for (const on of [true, false]) {
+      const wanted = [0, 1].filter((holders) => {
+        const part = `${holders === 0 ? 'new' : 'held'}-${on ? 'on' : 'off'}`
+        return parts === undefined || parts.length === 0 || parts.includes(part)
+      })
+      if (wanted.length === 0) continue
       await using network = await namespaceNetwork(nodes, { rate: '200mbit' })
       const configure = (config: Readonly<Record<string, unknown>>) => ({ ...config, flights: on })
       await using lab = await startLab({ nodes, network, bytesPerSecond: upstreamRate, configure })
-      for (const holders of [0, 1]) {
+      for (const holders of wanted) {
         for (const sizes of [layers.one, layers.four]) {
           const shape: Shape = { nodes, layers: sizes, holders, flights: on }
           const runs: Run[] = []
