@@ -266,6 +266,8 @@ export async function startNode(
     settings.onApplied((next, before) => {
       if (next !== before) void cluster?.configure(next)
       if (next === before) return
+      // How tags are answered may have changed, and what lookups answered is kept for a moment.
+      sharing?.registry.lookupsChanged()
       followSoon()
       void turn.then(() => hosts.sync())
     })

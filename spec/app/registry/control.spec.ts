@@ -4,6 +4,7 @@ import { createRegistryControl } from '../../../lib/app/registry/control.ts'
 import { systemClock } from '../../../lib/app/system.ts'
 import type { LookupQuery } from '../../../lib/core/lookup.ts'
 import { OfferFilter } from '../../../lib/core/reference.ts'
+import type { TagRules } from '../../../lib/core/settings.ts'
 import {
   fakeCatalog,
   fakeDigest,
@@ -20,7 +21,7 @@ const here = fakeDigest('here')
 const there = fakeDigest('there')
 const lost = fakeDigest('lost')
 
-function setUp(inQuarantine: readonly string[] = []) {
+function setUp(inQuarantine: readonly string[] = [], tagRules?: (registry: string) => TagRules) {
   const condemned: string[] = []
   const membership = fakeMembership([self, alive, dead])
   const log = recordingLog()
@@ -49,6 +50,7 @@ function setUp(inQuarantine: readonly string[] = []) {
     }),
     membership,
     mirrors: () => ({ names: ['docker.io', 'quay.io'], wildcard: false }),
+    ...(tagRules === undefined ? {} : { tagRules }),
     filter: new OfferFilter(),
     order: { order: (members) => members, started: () => undefined, learn: () => undefined },
     quarantine: {
@@ -125,6 +127,32 @@ describe('registry control', () => {
       assert.match(answer.detail, /\S/)
     })
   }
+
+  it('answers a disputed tag with the digest of the fixed rule where the majority decides, and warns', async () => {
+    const { control, log, metrics } = setUp([], () => ({ resolve: true, disputed: 'majority' }))
+    const answer = await control.lookup(byTag('library/two', '2'))
+    assert.ok(answer.found)
+    assert.equal(answer.digest, [here, there].sort()[0])
+    assert.equal(metrics.counts.get('starling_disputed_tags_answered_total'), 1)
+    const warning = log.lines.find((line) => /disagree on a tag/.test(line.message))
+    assert.equal(warning?.level, 'warn')
+    assert.match(JSON.stringify(warning?.fields), new RegExp(`${here}.* on 1.*${there}.* on 1`))
+  })
+
+  it('answers digests only where the tags of a registry are switched off', async () => {
+    const { control } = setUp([], (registry) => ({ resolve: registry !== 'docker.io', disputed: 'majority' }))
+    for (const [repository, tag] of [
+      ['library/one', '1'],
+      ['library/two', '2'],
+    ] as const) {
+      const answer = await control.lookup(byTag(repository, tag))
+      assert.ok(!answer.found)
+      assert.deepEqual([answer.miss, /resolveTags is off/.test(answer.detail)], ['excluded', true])
+    }
+    assert.ok((await control.lookup(byDigest(there))).found)
+    const other = await control.lookup(byTag('both/both', '1', 'quay.io'))
+    assert.equal(other.found ? '' : other.miss, 'no-holder')
+  })
 
   it('finds the registry by the repository where a request has no ns', async () => {
     const answer = await setUp().control.lookup({ ...byTag('library/one', '1'), registry: undefined })
