@@ -184,6 +184,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     }
   })
   const expelRevoked = createExpulsion({ self: set.peerId, membership, catalog, host, log })
+  let servingPem = set.serving.certPem
   const unsubscribers = [
     settings.subscribe(({ mirrors }) => {
       catalog.setMirrors(mirrors)
@@ -191,6 +192,8 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     }),
     credentials.subscribe((next) => {
       membership.setFacts({ certificateKeyHash: certificateKeyHashOf(next.serving.certPem) })
+      if (next.serving.certPem !== servingPem) membership.retell()
+      servingPem = next.serving.certPem
       expelRevoked(next)
     }),
   ]

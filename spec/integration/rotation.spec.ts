@@ -154,6 +154,11 @@ describe('the keys of a cluster that works', () => {
       assert.ok(new X509Certificate(serving).verify(new X509Certificate(ca).publicKey), node.name)
       assert.ok(new X509Certificate(client).verify(new X509Certificate(clientCa).publicKey), node.name)
     }
+    for (const node of agents) {
+      const checks = node.logs().filter(({ msg }) => msg === 'attestations are checked against the new CA')
+      const kept = checks.at(-1)?.peers
+      assert.equal(kept, agents.length, `${node.name} has proofs of new certificates before the old CA goes`)
+    }
     const late = await nodes.add('late', { through: { server, token } })
     await late.start(60_000)
     await waitState([late], agents, 'alive', 60_000)

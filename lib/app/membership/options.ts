@@ -52,6 +52,8 @@ export interface RunningMembership extends MembershipService {
   whenJoined(timeoutMs: number): Promise<boolean>
   /** This node has another port or certificate: a new record is signed and told. */
   setFacts(change: ChangeableFacts): void
+  /** This node has a new certificate, maybe with the same key: others fetch its proof with a new record. */
+  retell(): void
   /** A node was revoked: it counts as gone, and nothing that is said of it is heard any more. */
   expel(peerId: PeerId): void
 }

@@ -27,10 +27,15 @@ export function admitRecord(
   }
   const { peerId, certificateKeyHash, name } = signed.record
   if (peerId === parts.self) return signed
-  let attestation = attestations.get(peerId)
   const isSameKey = (key: Uint8Array) => Buffer.compare(key, certificateKeyHash) === 0
-  if (attestation === undefined || !isSameKey(attestation.certificateKeyHash))
+  let attestation = attestations.get(peerId)
+  // A renewed certificate may have the key of the old one, and outlives it and its CA.
+  if (attestation === undefined || Buffer.compare(attestation.bytes, given.attestation) !== 0) {
+    const known = attestation
     attestation = attestations.admit(given.attestation)
+    if (attestation?.peerId !== peerId && known !== undefined && isSameKey(known.certificateKeyHash))
+      attestation = known
+  }
   if (attestation?.peerId !== peerId || !attestations.isAttested(peerId))
     return refuse('unattested', { peerId, name })
   if (!isSameKey(attestation.certificateKeyHash)) return refuse('certificate-key', { peerId, name })

@@ -212,6 +212,11 @@ class Membership implements RunningMembership {
     if (this.#record.setFacts(change)) this.#tellOwnRecord()
   }
 
+  retell(): void {
+    this.#record.outdo(this.#record.sequence)
+    this.#tellOwnRecord()
+  }
+
   expel(peerId: PeerId): void {
     this.#step({ type: 'expel', peerId })
   }

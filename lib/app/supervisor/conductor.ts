@@ -10,6 +10,8 @@ import { toldBy } from './told-view.ts'
 const lookMs = 500
 /** A stage lasts at least so long: a node may just be joining with what was true before. */
 const minStageMs = 1_500
+/** Before a CA is dropped, the proofs of new certificates have this long to reach every member by gossip. */
+const proofSpreadMs = 3_000
 /** Nodes that no membership knows count as there for so long after they were heard. */
 const heardForMs = 90_000
 /**
@@ -43,6 +45,8 @@ export function createConductor(options: ConductorOptions): Conductor {
   let timer: NodeJS.Timeout | undefined
   let turn: Promise<void> = Promise.resolve()
   let told = ''
+  /** Since when nobody is late in this stage. */
+  let quiet: { readonly stage: string; readonly sinceMs: number } | undefined
   let startedMs = clock.monotonicMs()
 
   function present(state: ClusterState): readonly string[] {
@@ -80,7 +84,14 @@ export function createConductor(options: ConductorOptions): Conductor {
       )
     }
     told = key
-    if (late.length > 0 || clock.wallMs() - rotation.stageMs < minStageMs) return
+    if (late.length > 0) {
+      quiet = undefined
+      return
+    }
+    if (quiet?.stage !== rotation.stage) quiet = { stage: rotation.stage, sinceMs: clock.monotonicMs() }
+    const dropsCa = rotation.kind === 'ca' && (rotation.stage === 'switch' || rotation.back)
+    if (clock.wallMs() - rotation.stageMs < minStageMs) return
+    if (dropsCa && clock.monotonicMs() - quiet.sinceMs < proofSpreadMs) return
     const next = await store.update((now) => {
       if (now !== state) return now
       const moved = advanceRotation(now, { nowMs: clock.wallMs(), by: store.name })
