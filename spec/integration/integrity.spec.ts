@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict'
-import { open, stat, utimes } from 'node:fs/promises'
-import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { type Digest, digestHex } from '../../lib/core/digest.ts'
+import type { Digest } from '../../lib/core/digest.ts'
 import type { StatusView } from '../../lib/core/ops-view.ts'
 import type { ClusterNode } from '../support/cluster/node-process.ts'
 import { opsGet, opsJson } from '../support/cluster/ops-client.ts'
@@ -11,21 +9,12 @@ import { waitHolders } from '../support/cluster/views.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { buildImage, type PlatformImage } from '../support/oci-image.ts'
+import { flipBit } from './lying/tamper.ts'
+import { blobFile } from './transfer/shared-blob.ts'
 
 const layerSizeBytes = 24 * 2 ** 20
 
-/** Flips one bit of a blob on the disk of a node, as a failing disk does: no time of the file changes. */
-async function flip(node: ClusterNode, digest: Digest, at: number): Promise<void> {
-  const path = join(node.dir, 'oci', 'blobs', 'sha256', digestHex(digest))
-  const { atime, mtime } = await stat(path)
-  const file = await open(path, 'r+')
-  const byte = Buffer.alloc(1)
-  await file.read(byte, 0, 1, at)
-  byte[0] = (byte[0] ?? 0) ^ 1
-  await file.write(byte, 0, 1, at)
-  await file.close()
-  await utimes(path, atime, mtime)
-}
+const flip = (node: ClusterNode, digest: Digest, at: number) => flipBit(blobFile(node, digest), at)
 
 describe('a bit that flips on the disk of a holder', () => {
   let cluster: Cluster
