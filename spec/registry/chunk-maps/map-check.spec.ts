@@ -42,6 +42,10 @@ async function pull(lie: number, honest: number, range?: string): Promise<Pulled
     )
     plane.control.local.put(blob)
     candidates.push(candidateOf(node(`honest-${index}`), plane.endpoint))
+    // Maps are there when somebody pulls: how long it takes to make one is not what this is about.
+    const question = { headers: { 'starling-hop': '1' } }
+    const map = await fetchFrom(plane.endpoint, node('asking'), `${blobPath(digest)}&chunk-map=1`, question)
+    assert.equal(map.status, 200)
   }
   const asking = stack.use(await startPlane(node('asking'), { host: '127.0.14.1' }))
   asking.control.candidates = candidates
