@@ -143,7 +143,8 @@ class Transfer {
     const { attempt } = running
     if (end.type === 'failed') {
       attempt.end(end.outcome, end.reason, end.status)
-      this.#apply(this.#plan.step({ type: 'failed', fetch: id }))
+      const interrupted = end.outcome === 'broken' && attempt.bytes > 0
+      this.#apply(this.#plan.step({ type: 'failed', fetch: id, interrupted }))
     } else if (end.type === 'busy') {
       if (end.here) attempt.end('cancelled', 'not asked: this node gets as much from peers as it may')
       else attempt.end('busy', 'has no room now', 429)
@@ -280,7 +281,9 @@ class Transfer {
     }
     for (const { id, verdict } of this.#requests.laggards()) {
       if (verdict === 'stalled') this.#requests.stop(id, 'stalled', `no byte for ${limits.stallTimeoutMs} ms`)
-      this.#apply(this.#plan.step({ type: verdict === 'stalled' ? 'failed' : 'late', fetch: id }))
+      const late = { type: 'late', fetch: id } as const
+      const stalled = { type: 'failed', fetch: id, interrupted: true } as const
+      this.#apply(this.#plan.step(verdict === 'stalled' ? stalled : late))
     }
     if (this.#over) return
     this.#apply(this.#plan.step({ type: 'tick', nowMs }))

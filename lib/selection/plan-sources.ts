@@ -14,6 +14,8 @@ export interface Source {
   /** Monotonic milliseconds at which a busy one may be asked again. */
   retryAtMs: number
   busyAnswers: number
+  /** Was asked again after it had broken off, because there was nobody else. */
+  askedAgain: boolean
 }
 
 /** A candidate that answers so often that it is busy is given up. */
@@ -56,7 +58,18 @@ export class PlanSources {
 
   /** Could any source give the byte at `offset`, now or later? */
   canServe(offset: number): boolean {
-    return this.#sources.some(({ state, reach }) => (state === 'ready' || state === 'busy') && reach > offset)
+    return this.#sources.some((source) => isLeft(source, offset))
+  }
+
+  /**
+   * May a source that broke off be asked again for the byte at `offset`? Once, where nobody else could give it: the client has
+   * a part of the body, and nothing better is left than another try.
+   */
+  mayAskAgain(index: number, offset: number): boolean {
+    const source = this.get(index)
+    if (source.askedAgain) return false
+    source.askedAgain = !this.#sources.some((other) => other !== source && isLeft(other, offset))
+    return source.askedAgain
   }
 
   /** Sources that are neither failed nor busy. */
@@ -87,6 +100,10 @@ export class PlanSources {
   }
 }
 
+function isLeft({ state, reach }: Source, offset: number): boolean {
+  return (state === 'ready' || state === 'busy') && reach > offset
+}
+
 function newSource({ reach }: Pick<Candidate, 'reach'>): Source {
   return {
     reach: reach === 'complete' ? Number.POSITIVE_INFINITY : reach,
@@ -95,5 +112,6 @@ function newSource({ reach }: Pick<Candidate, 'reach'>): Source {
     slow: false,
     retryAtMs: 0,
     busyAnswers: 0,
+    askedAgain: false,
   }
 }

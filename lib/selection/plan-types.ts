@@ -35,8 +35,8 @@ export type PlanEvent =
   | { readonly type: 'unsatisfiable'; readonly fetch: number; readonly sizeBytes: number }
   /** The answer has ended, whether with all the bytes or not. */
   | { readonly type: 'ended'; readonly fetch: number }
-  /** It refused, broke, stalled or answered something that does not fit. */
-  | { readonly type: 'failed'; readonly fetch: number }
+  /** It refused, broke, stalled or answered something that does not fit; `interrupted`: in the middle of a right answer. */
+  | { readonly type: 'failed'; readonly fetch: number; readonly interrupted?: boolean }
   /** It has no room for the request before this monotonic time. */
   | { readonly type: 'busy'; readonly fetch: number; readonly retryAtMs: number }
   /** It brings bytes later than could be expected. */

@@ -11,8 +11,8 @@ import { type BodySpan, resolveWanted, wholeBody } from './wanted-bytes.ts'
  *
  * Invariants: "in order": the ranges that are not passed yet follow each other without a gap from the byte passed last.
  * "Bounded": only the first range is fetched without a reservation. "Ends": each request that does not end well takes
- * its candidate out, is one of a bounded number of answers that it is busy, or was overtaken by one that went on; and a range
- * is asked for twice a bounded number of times.
+ * its candidate out, is the only one after which it was asked again, is one of a bounded number of answers that it is busy, or
+ * was overtaken by one that went on; and a range is asked for twice a bounded number of times.
  */
 export class TransferPlan {
   readonly #state: PlanState
@@ -94,12 +94,19 @@ export class TransferPlan {
     if (event.type === 'opened') this.#open(fetch, event, effects)
     else if (event.type === 'unsatisfiable') this.#unsatisfiable(fetch, event.sizeBytes, effects)
     else if (event.type === 'ended') this.#ended(fetch, effects)
-    else if (event.type === 'failed') state.fail(fetch, 'failed', effects)
+    else if (event.type === 'failed') this.#failed(fetch, event.interrupted === true, effects)
     else if (event.type === 'late') hedge(state, fetch, effects)
     else if (event.type === 'busy') {
       state.remove(fetch)
       state.sources.busy(fetch.source, event.retryAtMs)
     }
+  }
+
+  #failed(fetch: Fetch, interrupted: boolean, effects: PlanEffect[]): void {
+    const state = this.#state
+    const { source, span } = fetch
+    if (interrupted && state.committed && state.sources.mayAskAgain(source, span.reached)) state.remove(fetch)
+    else state.fail(fetch, 'failed', effects)
   }
 
   #open(fetch: Fetch, head: BodySpan, effects: PlanEffect[]): void {

@@ -67,6 +67,8 @@ const rows: Record<
     second: [Fate, Fate]
     outcome: TransferReport['outcome']
     secondOutcome?: TransferReport['outcome']
+    /** It gave a part: where there is nobody else it is asked once more for the rest of a body that the client has begun. */
+    interrupted?: true
   }
 > = {
   'answers 500': { alone: [404, 404], second: ['whole', 'whole'], outcome: 'refused' },
@@ -88,9 +90,24 @@ const rows: Record<
   'names another digest': { alone: [404, 404], second: ['whole', 'whole'], outcome: 'refused' },
   'names no digest': { alone: [404, 404], second: ['whole', 'whole'], outcome: 'refused' },
   'encodes the content': { alone: [404, 404], second: ['whole', 'whole'], outcome: 'refused' },
-  'dies in the middle': { alone: [404, 'early'], second: ['whole', 'whole'], outcome: 'broken' },
-  'ends short by FIN': { alone: [404, 'early'], second: ['whole', 'whole'], outcome: 'broken' },
-  'stalls in the middle': { alone: [404, 'early'], second: ['whole', 'whole'], outcome: 'stalled' },
+  'dies in the middle': {
+    alone: [404, 'early'],
+    second: ['whole', 'whole'],
+    outcome: 'broken',
+    interrupted: true,
+  },
+  'ends short by FIN': {
+    alone: [404, 'early'],
+    second: ['whole', 'whole'],
+    outcome: 'broken',
+    interrupted: true,
+  },
+  'stalls in the middle': {
+    alone: [404, 'early'],
+    second: ['whole', 'whole'],
+    outcome: 'stalled',
+    interrupted: true,
+  },
   'sends a wrong byte early': { alone: [404, 'early'], second: ['whole', 'early'], outcome: 'wrong-bytes' },
   'sends a wrong last byte': { alone: [404, 'early'], second: ['whole', 'early'], outcome: 'wrong-bytes' },
 }
@@ -115,9 +132,10 @@ for (const [name, row] of Object.entries(rows) as [MisbehaviourName, (typeof row
         const { answer, transfers, hostileRequests } = await pull(body, name, second)
         judge(answer, body, fates[index] as Fate)
         const blamed = transfers.filter(({ peerId }) => peerId === node('hostile').peerId)
-        assert.equal(blamed.length, 1, 'it is asked once')
+        const times = row.interrupted && !second && body === large ? 2 : 1
+        assert.equal(blamed.length, times, 'how often it is asked')
         assert.equal(blamed[0]?.outcome, (second ? row.secondOutcome : undefined) ?? row.outcome)
-        assert.ok(hostileRequests <= 1)
+        assert.ok(hostileRequests <= times)
       }
     })
   }

@@ -72,6 +72,21 @@ test('a range that breaks goes on at the next candidate from the byte reached', 
   assert.deepEqual(requests(machine.step({ type: 'failed', fetch })), [[1, span(5, 7)]])
 })
 
+test('who breaks off in the middle is asked once more where the client has a part and nobody else is left', () => {
+  const { machine } = plan(['complete'])
+  const fetch = firstFetch(machine.step({ type: 'start' }))
+  machine.step({ type: 'opened', fetch, sizeBytes: 30, start: 0, end: 29 })
+  machine.receive(fetch, 5)
+  machine.step({ type: 'committed' })
+  const again = machine.step({ type: 'failed', fetch, interrupted: true })
+  assert.deepEqual(requests(again), [[0, span(5, 29)]])
+  const second = firstFetch(again)
+  machine.step({ type: 'opened', fetch: second, sizeBytes: 30, start: 5, end: 29 })
+  machine.receive(second, 5)
+  const effects = machine.step({ type: 'failed', fetch: second, interrupted: true })
+  assert.ok(effects.some(({ type }) => type === 'end-early'))
+})
+
 test('a late range is asked for elsewhere too, what comes twice counts once, and the faster answer ends the other', () => {
   const { machine } = plan(['complete', 'complete'], wholeBody, 0)
   const fetch = firstFetch(machine.step({ type: 'start' }))
