@@ -35,8 +35,11 @@ export interface DataPlaneOptions {
   readonly metrics: Metrics
 }
 
-/** As many as 32 clients have under way. */
-const maxIdleBuffers = 64
+const maxIdleBlocks = 8
+/** What is gathered for a client; larger writes save little, and each client has some under way. */
+const writeSizeBytes = 64 * 2 ** 10
+/** As many as 40 clients have under way. */
+const maxIdleWrites = 128
 /** After transfers were cut short their connections get this long to end cleanly. */
 const cutShortMs = 2000
 
@@ -74,7 +77,8 @@ export class DataPlane {
       cache: new VerifiedCache(),
       recentSizes: new RecentSizes(() => clock.monotonicMs()),
       metrics,
-      pool: new BufferPool(blockSizeBytes, maxIdleBuffers),
+      pool: new BufferPool(blockSizeBytes, maxIdleBlocks),
+      writes: new BufferPool(writeSizeBytes, maxIdleWrites),
       garbage: new ChunkGarbage(),
       budget: new TransferBudget(limits.transferMemoryBytes),
       hedges: new HedgeBudget((outcome) => metrics.count('starling_hedges_total', { outcome })),

@@ -31,7 +31,10 @@ export interface RegistryServices {
   readonly suspect?: (suspicion: Suspicion) => void
   readonly peers: Pick<PeerClient, 'open' | 'namedAddress'>
   readonly cache: VerifiedCache
+  /** For blocks of local content. */
   readonly pool: BufferPool
+  /** For what is gathered on its way to clients. */
+  readonly writes: BufferPool
   readonly garbage: ChunkGarbage
   readonly recentSizes: RecentSizes
   readonly metrics: Metrics

@@ -34,7 +34,7 @@ export class RegistryHandler {
   /** Never rejects. */
   async handle(request: IncomingMessage, response: ServerResponse, client: ClientVerdict): Promise<void> {
     const startedMs = this.#services.now()
-    const out = new ClientResponse(response, this.#services.limits.clientTimeoutMs, this.#services.pool)
+    const out = new ClientResponse(response, this.#services.limits.clientTimeoutMs, this.#services.writes)
     this.#active.add(out)
     const parsed = parseRequest(request.method ?? '', request.url ?? '', request.headers)
     const exchange =

@@ -36,7 +36,7 @@ const keepAliveTimeoutMs = 60_000
 const refusalLogIntervalMs = 1000
 const maxRequestsPerConnection = 10_000
 /** Bytes that wait for a client before a transfer pauses: fewer, larger steps cost less. */
-const writeBufferSizeBytes = 256 * 2 ** 10
+const writeBufferSizeBytes = 128 * 2 ** 10
 /** Body of a request that nobody reads; beyond it the connection is given up. */
 const maxIgnoredBodySizeBytes = 2 ** 20
 

@@ -10,6 +10,7 @@ import { waitHolders } from '../support/cluster/views.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { hangFolder, skipWithoutHungFolders } from './transfer/hung-folder.ts'
+import { IdleThread } from './transfer/idle-thread.ts'
 import { type ReadEnd, readSome } from './transfer/reader.ts'
 import { putSparseBlob } from './transfer/sparse-blob.ts'
 
@@ -19,8 +20,7 @@ const slowClients = 12
 /** What a client takes of a blob, and a slow one before the others are done. */
 const takenBytes = 16 * 2 ** 20
 const maxRssBytes = 256 * 2 ** 20
-/** With 64 transfers from one other node under way, four times as many as it gives by default: the target is missed. */
-const maxFetchingRssBytes = 384 * 2 ** 20
+const maxLateSeconds = 0.05
 const loopDelay = 'starling_event_loop_delay_seconds'
 
 describe('64 clients at once, slow ones among them, on blobs of 1 GiB', () => {
@@ -51,7 +51,7 @@ describe('64 clients at once, slow ones among them, on blobs of 1 GiB', () => {
   after(() => cluster?.[Symbol.asyncDispose]())
 
   /** Runs `body` and asserts that the control plane and the memory of all nodes did not feel it. */
-  async function unfelt(body: () => Promise<void>, rssBytes = maxRssBytes): Promise<void> {
+  async function unfelt(body: () => Promise<void>): Promise<void> {
     const doubts = (node: ClusterNode) =>
       Promise.all(
         ['suspect', 'stalled', 'dead'].map((to) =>
@@ -65,12 +65,14 @@ describe('64 clients at once, slow ones among them, on blobs of 1 GiB', () => {
       await node.metric(loopDelay)
       await eventually(async () => (await node.metric(loopDelay, 'quantile="0.99"')) !== undefined)
     }
+    await using idle = await IdleThread.start()
     await body()
+    const bound = maxLateSeconds + (await idle.lateSeconds())
     for (const node of cluster.nodes) {
       const p99 = await node.metric(loopDelay, 'quantile="0.99"')
-      assert.ok((p99 ?? 1) <= 0.05, `${node.name}: the event loop was ${p99} s late`)
+      assert.ok((p99 ?? 1) <= bound, `${node.name}: the event loop was ${p99} s late, of ${bound}`)
       const peak = residentBytes(node.pid ?? 0, 'VmHWM')
-      assert.ok(peak <= rssBytes, `${node.name}: ${Math.round(peak / 2 ** 20)} MiB`)
+      assert.ok(peak <= maxRssBytes, `${node.name}: ${Math.round(peak / 2 ** 20)} MiB`)
     }
     assert.deepEqual(await Promise.all(cluster.nodes.map(doubts)), before, 'nobody was suspected')
   }
@@ -120,5 +122,5 @@ describe('64 clients at once, slow ones among them, on blobs of 1 GiB', () => {
   )
 
   it('are served alike by a node that fetches it, which stays small and calm', () =>
-    unfelt(() => crowd(requester()), maxFetchingRssBytes))
+    unfelt(() => crowd(requester())))
 })
