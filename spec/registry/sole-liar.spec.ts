@@ -100,7 +100,7 @@ test('the next attempt after a sole holder gave wrong bytes is answered 404 at o
     const headers = range === undefined ? {} : { range }
     const next = await fetchFrom(asking.endpoint, node('asking'), blobPath(digest), { headers })
     assert.equal(next.status, 404)
-    assert.match(next.body.toString(), /cannot be asked now: wrong bytes came from there/)
+    assert.match(next.body.toString(), /cannot be asked now: in quarantine for wrong bytes/)
   }
   assert.equal(liar.seen.requests, requests, 'it is not asked again')
   assert.ok(log.lines.some((line) => JSON.stringify(line).includes('do not match their digest')))
