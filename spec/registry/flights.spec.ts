@@ -60,8 +60,11 @@ function download(index: number, reachedBytes: number, body: Uint8Array = bytes,
   return parent.control.growing.begin(of, body, reachedBytes)
 }
 
-/** Bytes that the parents have sent. */
-const sent = () => parents.flatMap(({ control: { requests } }) => requests.map((request) => request.bytes))
+/** Bytes of the blob that the parents have sent. */
+const sent = () =>
+  parents.flatMap(({ control: { requests } }) =>
+    requests.flatMap((request) => (request.status < 300 ? [request.bytes] : [])),
+  )
 
 test('a follower gets what its parent has while it grows, and the whole when it is complete', async () => {
   const growing = download(0, 0)
