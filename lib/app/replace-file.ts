@@ -23,3 +23,13 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
     throw error
   }
 }
+
+/** Brings to the disk which names a folder holds: what was renamed in it stays so after a crash of the machine. */
+export async function syncFolder(dir: string): Promise<void> {
+  const handle = await open(dir)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

@@ -2,9 +2,9 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import type { MemberRecord } from '../../lib/core/peer.ts'
 import { type PeerId, peerIdFromPublicKey } from '../../lib/core/peer-id.ts'
 import { MemberDirectory } from '../../lib/membership/directory.ts'
-import type { Effect } from '../../lib/membership/events.ts'
+import type { Effect, Timer } from '../../lib/membership/events.ts'
 import { MembershipMachine } from '../../lib/membership/machine.ts'
-import { type Claim, encodeMessage, messageType } from '../../lib/membership/messages.ts'
+import { type Claim, decodeMessage, encodeMessage, messageType } from '../../lib/membership/messages.ts'
 import { hashRegistries, type SignedRecord, signRecord } from '../../lib/membership/record.ts'
 import { stateCode } from '../../lib/membership/states.ts'
 import { seededRng } from '../sim/random.ts'
@@ -105,3 +105,17 @@ export class Bench {
     return this.effects.filter((effect) => effect.type === 'observed' && effect.what === what).length
   }
 }
+
+/** The timers of one kind that a step has set. */
+export const timers = (effects: readonly Effect[], kind: Timer['kind']) =>
+  effects.flatMap((effect) =>
+    effect.type === 'schedule' && effect.timer.kind === kind ? [effect.timer] : [],
+  )
+
+/** The messages of one type that a step has sent. */
+export const sent = (effects: readonly Effect[], type: number) =>
+  effects.flatMap((effect) => {
+    if (effect.type !== 'send') return []
+    const message = decodeMessage(effect.body)
+    return message.type === type ? [{ ...effect, message }] : []
+  })

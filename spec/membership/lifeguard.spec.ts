@@ -1,20 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { maxDatagramBodySizeBytes } from '../../lib/core/messaging.ts'
-import type { Effect, Timer } from '../../lib/membership/events.ts'
-import { decodeMessage, encodeMessage, messageType } from '../../lib/membership/messages.ts'
-import { Bench, makeSigned } from './fixtures.ts'
+import { encodeMessage, messageType } from '../../lib/membership/messages.ts'
+import { Bench, makeSigned, sent, timers } from './fixtures.ts'
 
-const timers = (effects: readonly Effect[], kind: Timer['kind']) =>
-  effects.flatMap((effect) =>
-    effect.type === 'schedule' && effect.timer.kind === kind ? [effect.timer] : [],
-  )
-const sent = (effects: readonly Effect[], type: number) =>
-  effects.flatMap((effect) => {
-    if (effect.type !== 'send') return []
-    const message = decodeMessage(effect.body)
-    return message.type === type ? [{ ...effect, message }] : []
-  })
 const hinted = (bench: Bench, member = bench.members[0]!) =>
   bench.step({ type: 'hint', peerId: member.record.peerId, hint: 'closed' })
 

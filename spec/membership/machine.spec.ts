@@ -1,20 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Effect, Timer } from '../../lib/membership/events.ts'
-import { decodeMessage, encodeMessage, messageType } from '../../lib/membership/messages.ts'
-import { Bench, makeIdentity, makeSigned } from './fixtures.ts'
-
-const timers = (effects: readonly Effect[], kind: Timer['kind']) =>
-  effects.flatMap((effect) =>
-    effect.type === 'schedule' && effect.timer.kind === kind ? [effect.timer] : [],
-  )
-const sent = (effects: readonly Effect[], type: number) =>
-  effects.flatMap((effect) => {
-    if (effect.type !== 'send') return []
-    const message = decodeMessage(effect.body)
-    return message.type === type ? [{ ...effect, message }] : []
-  })
+import type { Timer } from '../../lib/membership/events.ts'
+import { encodeMessage, messageType } from '../../lib/membership/messages.ts'
+import { Bench, makeIdentity, makeSigned, sent, timers } from './fixtures.ts'
 
 /** Starts the machine and lets rounds pass until it probes for the first time. */
 function firstProbe(bench: Bench) {

@@ -2,7 +2,7 @@ import { mkdir, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describeError, StarlingError, systemErrorCode } from '../../core/errors.ts'
 import type { Logger } from '../../core/ports.ts'
-import { replaceFile } from '../replace-file.ts'
+import { replaceFile, syncFolder } from '../replace-file.ts'
 
 /** Keeps the last epoch that this node has used, so that a restart begins a newer one. */
 export interface EpochStore {
@@ -44,12 +44,7 @@ export function createEpochFile(dataDir: string, logger: Logger): EpochStore {
       try {
         await mkdir(dataDir, { recursive: true, mode: 0o700 })
         await replaceFile(path, `${epoch}\n`)
-        const folder = await open(dirname(path), 'r')
-        try {
-          await folder.sync()
-        } finally {
-          await folder.close()
-        }
+        await syncFolder(dirname(path))
       } catch (error) {
         throw unusable(path, 'cannot be written', error)
       }

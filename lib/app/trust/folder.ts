@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { lstat, mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StarlingError, systemErrorCode } from '../../core/errors.ts'
+import { syncFolder } from '../replace-file.ts'
 
 /** Text by file name; keys and the PSK are `secret` and get mode 0600. */
 export type FolderContent = Readonly<Record<string, { readonly text: string; readonly secret: boolean }>>
@@ -44,15 +45,6 @@ export async function writeFolder(dir: string, name: string, content: FolderCont
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined)
     throw folderError(target, error)
-  }
-}
-
-async function syncFolder(dir: string): Promise<void> {
-  const handle = await open(dir)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }
 
