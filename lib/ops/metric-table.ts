@@ -112,6 +112,11 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
     'Late ranges that were asked for twice, or not, for too many are',
     'outcome',
   ),
+  starling_parked_slots_total: counter(
+    'Rooms of requests given back while their reader took nothing, taken again, or refused then',
+    'direction',
+    'event',
+  ),
   starling_transfer_bytes_total: counter('Bytes received from peers'),
   starling_flights: gauge('Blobs in flight, by the part of this node in them', 'role'),
   starling_flights_ended_total: counter('Parts in flights that ended', 'role', 'why'),

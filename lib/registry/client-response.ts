@@ -1,6 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { BufferPool } from './buffer-pool.ts'
 import { lingeringEnd } from './lingering-end.ts'
+import type { SlotKeeper } from './slot-keeper.ts'
 import { WriteCoalescer } from './write-coalescer.ts'
 
 /**
@@ -16,6 +17,9 @@ export class ClientResponse {
   #sent = 0
   #status = 0
   #cut = false
+  #endTimer: NodeJS.Timeout | undefined
+  /** Room that it takes among what goes to peers. */
+  slot: SlotKeeper | undefined
   /** Milliseconds that so many bytes of a local blob must wait before they go. */
   pace: (bytes: number) => number = () => 0
 
@@ -25,11 +29,13 @@ export class ClientResponse {
     this.#clientTimeoutMs = clientTimeoutMs
     response.on('error', () => {})
     response.once('close', () => {
+      clearTimeout(this.#endTimer)
+      this.slot?.free()
       if (!response.writableFinished) this.#abort.abort('gone')
     })
   }
 
-  /** Aborted when the client goes away, or the work should end: `reason` is `gone` or `shutdown`. */
+  /** Aborted when the client goes away, or the work should end: `reason` is `gone`, `shutdown` or `no-room`. */
   get signal(): AbortSignal {
     return this.#abort.signal
   }
@@ -90,7 +96,15 @@ export class ClientResponse {
   finish(headOnly = false): void {
     this.#coalescer.flush()
     if (this.incomplete && !headOnly) this.#endEarly()
-    else this.#response.end()
+    else this.#end()
+  }
+
+  /** What is left of the body may still wait for a client that takes nothing. */
+  #end(): void {
+    this.#response.end()
+    if (this.#sent === 0 || this.#response.writableLength === 0) return
+    this.slot?.blocked()
+    this.#endTimer = setTimeout(() => this.#response.destroy(), this.#clientTimeoutMs)
   }
 
   #rest(waitMs: number): Promise<void> {
@@ -107,10 +121,11 @@ export class ClientResponse {
   }
 
   /** A client that takes nothing for too long is cut off: nothing else bounds what it holds. */
-  #settled(begin: (done: () => void) => void): Promise<void> {
-    const { signal } = this
-    if (signal.aborted || this.#response.destroyed) return Promise.resolve()
-    return new Promise((resolve) => {
+  async #settled(begin: (done: () => void) => void): Promise<void> {
+    const { signal, slot } = this
+    if (signal.aborted || this.#response.destroyed) return
+    slot?.blocked()
+    await new Promise<void>((resolve) => {
       const done = (): void => {
         clearTimeout(timer)
         signal.removeEventListener('abort', done)
@@ -120,6 +135,8 @@ export class ClientResponse {
       signal.addEventListener('abort', done, { once: true })
       begin(done)
     })
+    const room = slot?.unblocked() ?? true
+    if (room !== true && !(await room)) this.#abort.abort('no-room')
   }
 
   #endEarly(): void {

@@ -29,7 +29,7 @@ export interface RegistryServices {
   /** Undefined where the digest of the whole must do. */
   readonly startCheck?: StartCheck
   readonly suspect?: (suspicion: Suspicion) => void
-  readonly peers: Pick<PeerClient, 'open' | 'namedAddress'>
+  readonly peers: Pick<PeerClient, 'open' | 'namedAddress' | 'spare'>
   readonly cache: VerifiedCache
   /** For blocks of local content. */
   readonly pool: BufferPool
@@ -142,7 +142,10 @@ export class Exchange {
 
 /** Why a request was broken off. */
 export function brokenOff(signal: AbortSignal): string {
-  return signal.reason === 'shutdown' ? 'this node is shutting down' : 'the client went away'
+  if (signal.reason === 'shutdown') return 'this node is shutting down'
+  return signal.reason === 'no-room'
+    ? 'the client took nothing for a while, and its room was given to others'
+    : 'the client went away'
 }
 
 function contentHeaders(digest: Digest): OutgoingHttpHeaders {

@@ -10,6 +10,7 @@ import { hopHeader, parseRequest, type RegistryRequest, requestIdOf } from './re
 import { serveBlob } from './serve-blob.ts'
 import { serveList } from './serve-list.ts'
 import { serveManifest } from './serve-manifest.ts'
+import { SlotKeeper } from './slot-keeper.ts'
 
 const maxReportedPathLength = 300
 
@@ -71,14 +72,14 @@ export class RegistryHandler {
     // Containerd would ask again at once, five times (CONTAINERD.md): it is never told to wait.
     if (exchange.request.fromPeer && !headOnly && exchange.request.route.kind === 'blob') {
       const name = client.ok ? (client.name ?? '') : ''
-      const free = this.#services.uploads.take(name)
-      if (free === undefined) {
+      const slot = this.#services.uploads.take(name)
+      if (slot === undefined) {
         const failure = request.headers[hopHeader] === '1' ? tooBusy : tooBusyForContainerd
         exchange.reason = failure.message
         sendFailure(out, failure, headOnly)
         return
       }
-      response.once('close', free)
+      out.slot = new SlotKeeper(slot, 'upload', this.#services)
       out.pace = (bytes) => this.#services.uploads.delayMs(name, bytes, this.#services.now())
     }
     try {

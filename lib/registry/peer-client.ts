@@ -75,6 +75,8 @@ export class PeerClient {
       max: maxCachedSessions,
     },
   )
+  /** By what ends them: answers whose readers take nothing, with the keys of their peers; the longest first. */
+  readonly #spare = new Map<() => void, string>()
   #agent: PeerAgent
 
   constructor(credentials: RegistryCredentials, limits: PeerLimits, clock: Clock) {
@@ -92,6 +94,15 @@ export class PeerClient {
 
   close(): void {
     this.#agent.destroy()
+  }
+
+  /**
+   * The reader of an answer takes nothing: where a request finds no connection, `giveUp` is called, which is to close that of the
+   * answer. To be taken back with what is returned.
+   */
+  spare(peer: CandidatePeer, giveUp: () => void): () => void {
+    this.#spare.set(giveUp, peerKeyOf(peer))
+    return () => void this.#spare.delete(giveUp)
   }
 
   /** The first address of a peer for which a certificate that was seen there is valid; undefined where none was seen yet. */
@@ -121,6 +132,19 @@ export class PeerClient {
     }
   }
 
+  /** A request that waits for a connection gets that of an answer which nobody reads. */
+  #makeRoom(peerKey: string): void {
+    const { requests, sockets } = this.#agent
+    if ((requests[peerKey]?.length ?? 0) === 0) return
+    const crowded = (sockets[peerKey]?.length ?? 0) >= maxConnectionsPerPeer
+    for (const [giveUp, key] of this.#spare) {
+      if (crowded && key !== peerKey) continue
+      this.#spare.delete(giveUp)
+      giveUp()
+      return
+    }
+  }
+
   #attempt(request: PeerRequest, address: string): Promise<PeerAnswer | 'stale'> {
     const { peer, signal } = request
     if (signal.aborted) {
@@ -139,6 +163,7 @@ export class PeerClient {
         peerKey: peerKeyOf(peer),
       }
       const outgoing = startRequest(options)
+      this.#makeRoom(options.peerKey)
       let phase: 'queued' | 'connecting' | 'waiting' | 'done' = 'queued'
       let timer: NodeJS.Timeout
 

@@ -1,12 +1,15 @@
 import type { IncomingMessage } from 'node:http'
 import type { Digest } from '../core/digest.ts'
 import type { CandidatePeer, TransferReport } from '../core/lookup.ts'
+import type { Metrics } from '../core/ports.ts'
 import type { FlowLimit } from '../selection/flow-limit.ts'
+import type { FlowSlot } from '../selection/flow-slot.ts'
 import type { Pace } from '../selection/pace.ts'
 import type { ChunkGarbage } from './chunk-garbage.ts'
 import { type AnswerHead, readAnswerHead } from './peer-answer.ts'
 import { discardBody } from './peer-body.ts'
 import type { PeerClient } from './peer-client.ts'
+import { SlotKeeper } from './slot-keeper.ts'
 
 export interface FetchQuestion {
   readonly digest: Digest
@@ -19,7 +22,9 @@ export interface FetchQuestion {
 export type FetchEnd =
   | { readonly type: 'ended' }
   | { readonly type: 'unsatisfiable'; readonly sizeBytes: number }
-  /** `here`: it was not asked, because this node may not get more. */
+  /** Its reader takes nothing, and its connection went to another request. */
+  | { readonly type: 'parked' }
+  /** `here`: it was not asked, or not read on, because this node may not get more. */
   | { readonly type: 'busy'; readonly retryAfterMs: number; readonly here: boolean }
   | {
       readonly type: 'failed'
@@ -29,8 +34,9 @@ export type FetchEnd =
     }
 
 export interface FetchDeps {
-  readonly peers: Pick<PeerClient, 'open'>
+  readonly peers: Pick<PeerClient, 'open'> & Partial<Pick<PeerClient, 'spare'>>
   readonly downloads?: FlowLimit
+  readonly metrics?: Metrics
   /** Hears of what comes; absent: V8 is left to itself. */
   readonly garbage?: Pick<ChunkGarbage, 'received'>
   /** Monotonic milliseconds. */
@@ -51,7 +57,7 @@ const roomRetryMs = 250
 /** One request for bytes to one peer, from its start to its end. */
 export class PeerFetch {
   readonly #deps: FetchDeps
-  readonly #peer: string
+  readonly #peer: CandidatePeer
   readonly #now: () => number
   readonly #hooks: FetchHooks
   readonly #abort = new AbortController()
@@ -63,13 +69,17 @@ export class PeerFetch {
   #pausedSinceMs: number | undefined
   #readerWaits = false
   #rateTimer: NodeJS.Timeout | undefined
-  #free = (): void => {}
+  #slot: SlotKeeper | undefined
+  #notSpare = (): void => {}
+  /** Numbers the questions for room after a pause; set while one is open. */
+  #asking: number | undefined
+  #asked = 0
   #bytes = 0
   #over = false
 
   constructor(question: FetchQuestion, deps: FetchDeps, hooks: FetchHooks) {
     this.#deps = deps
-    this.#peer = question.peer.peerId
+    this.#peer = question.peer
     this.#now = deps.now
     this.#hooks = hooks
     this.#startedMs = this.#quietSinceMs = deps.now()
@@ -97,11 +107,32 @@ export class PeerFetch {
   }
 
   pause(): void {
+    if (this.#over) return
+    if (!this.#readerWaits || this.#asking !== undefined) this.#slot?.blocked()
+    this.#asking = undefined
     this.#readerWaits = true
     this.#pause()
   }
 
   resume(): void {
+    if (this.#over || this.#asking !== undefined) return
+    const room = this.#readerWaits ? (this.#slot?.unblocked() ?? true) : true
+    if (room === true) {
+      this.#goOn()
+      return
+    }
+    const turn = ++this.#asked
+    this.#asking = turn
+    void Promise.resolve(room).then((free) => {
+      if (this.#over || this.#asking !== turn) return
+      this.#asking = undefined
+      if (free) this.#goOn()
+      else this.#end({ type: 'busy', retryAfterMs: roomRetryMs, here: true })
+    })
+  }
+
+  #goOn(): void {
+    this.#notSpare()
     this.#readerWaits = false
     this.#resume()
   }
@@ -131,25 +162,26 @@ export class PeerFetch {
   #close(): void {
     this.#over = true
     clearTimeout(this.#rateTimer)
-    this.#free()
+    this.#notSpare()
+    this.#slot?.free()
   }
 
   #end(end: FetchEnd): void {
     if (this.#over) return
     this.#close()
-    if (end.type === 'failed') this.#message?.destroy()
+    if (end.type !== 'ended') this.#message?.destroy()
     this.#hooks.onEnd(end)
   }
 
   async #run(question: FetchQuestion): Promise<void> {
     const { peers, downloads } = this.#deps
-    const free = downloads === undefined ? () => {} : downloads.take(this.#peer)
-    if (free === undefined) {
+    const slot = downloads?.take(this.#peer.peerId)
+    if (downloads !== undefined && slot === undefined) {
       await Promise.resolve()
       this.#end({ type: 'busy', retryAfterMs: roomRetryMs, here: true })
       return
     }
-    this.#free = free
+    if (slot !== undefined) this.#keep(slot)
     const { peer, path, range, digest } = question
     const answer = await peers.open({ peer, method: 'GET', path, range, signal: this.#abort.signal })
     if (this.#over) {
@@ -177,9 +209,18 @@ export class PeerFetch {
     } else this.#end({ type: 'failed', outcome: 'refused', reason: head.reason, status })
   }
 
+  /** A reader that takes nothing keeps neither room nor, where connections are short, its connection. */
+  #keep(slot: FlowSlot): void {
+    this.#slot = new SlotKeeper(slot, 'download', this.#deps, () => {
+      const giveUp = (): void => this.#end({ type: 'parked' })
+      this.#notSpare()
+      this.#notSpare = this.#deps.peers.spare?.(this.#peer, giveUp) ?? this.#notSpare
+    })
+  }
+
   /** Reads on when the bytes that came are paid for. */
   #charge(bytes: number): void {
-    const waitMs = this.#deps.downloads?.delayMs(this.#peer, bytes, this.#now()) ?? 0
+    const waitMs = this.#deps.downloads?.delayMs(this.#peer.peerId, bytes, this.#now()) ?? 0
     if (waitMs === 0 || this.#rateTimer !== undefined) return
     this.#rateTimer = setTimeout(() => {
       this.#rateTimer = undefined

@@ -37,7 +37,7 @@ export class SharedFlow implements FlowState {
     this.#counts.fill(0, this.#own, this.#own + 1 + cells)
   }
 
-  count(peer: string, change: 1 | -1): { total: number; ofPeer: number } {
+  count(peer: string, change: 1 | 0 | -1): { total: number; ofPeer: number } {
     const cell = cellOf(peer)
     Atomics.add(this.#counts, this.#own, change)
     Atomics.add(this.#counts, this.#own + cell, change)

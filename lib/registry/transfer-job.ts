@@ -1,5 +1,6 @@
 import type { Digest } from '../core/digest.ts'
 import type { Candidate, CandidatePeer, RegistryControl } from '../core/lookup.ts'
+import type { Metrics } from '../core/ports.ts'
 import type { FlowLimit } from '../selection/flow-limit.ts'
 import type { HedgeBudget } from '../selection/hedge-budget.ts'
 import type { StripeSettings } from '../selection/stripe-layout.ts'
@@ -47,7 +48,7 @@ export interface TransferJob {
 }
 
 export interface TransferDeps {
-  readonly peers: Pick<PeerClient, 'open'>
+  readonly peers: Pick<PeerClient, 'open'> & Partial<Pick<PeerClient, 'spare'>>
   readonly control: RegistryControl
   readonly limits: { readonly stallTimeoutMs: number; readonly openBudgetMs: number }
   /** Memory for ranges ahead, shared by all transfers. */
@@ -56,6 +57,7 @@ export interface TransferDeps {
   readonly hedges?: HedgeBudget
   /** Bounds of what comes from peers; absent: none. */
   readonly downloads?: FlowLimit
+  readonly metrics?: Metrics
   readonly garbage?: Pick<ChunkGarbage, 'received'>
   readonly startCheck?: StartCheck
   /** Hears of wrong bytes of which it is not proven who sent them. */

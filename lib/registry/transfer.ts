@@ -146,10 +146,13 @@ class Transfer {
       const interrupted = end.outcome === 'broken' && attempt.bytes > 0
       this.#apply(this.#plan.step({ type: 'failed', fetch: id, interrupted }))
     } else if (end.type === 'busy') {
-      if (end.here) attempt.end('cancelled', 'not asked: this node gets as much from peers as it may')
+      if (end.here) attempt.end('cancelled', 'this node gets as much from peers as it may')
       else attempt.end('busy', 'has no room now', 429)
       const retryAtMs = this.#deps.now() + end.retryAfterMs
       this.#apply(this.#plan.step({ type: 'busy', fetch: id, retryAtMs }))
+    } else if (end.type === 'parked') {
+      attempt.end('cancelled', '')
+      this.#apply(this.#plan.step({ type: 'parked', fetch: id }))
     } else if (end.type === 'unsatisfiable') {
       attempt.end('complete', '', 416)
       this.#apply(this.#plan.step({ ...end, fetch: id }))
@@ -198,6 +201,7 @@ class Transfer {
     if (this.#over) return
     this.#pump()
     if (this.#out.full || this.#over) return
+    this.#apply(this.#plan.step({ type: 'unparked' }))
     this.#requests.resumeAll()
   }
 

@@ -1,10 +1,11 @@
 import type { FlowConfig } from '../core/config.ts'
+import { FlowSlot, type SlotCounter } from './flow-slot.ts'
 import { chargeBytes, localCell, type RateCell } from './rate-limit.ts'
 
 /** What is taken and charged in one direction, by all threads of a node together. */
 export interface FlowState {
-  /** Counts requests of a peer that begin (1) or end (-1); returns how many there are then. */
-  count(peer: string, change: 1 | -1): { readonly total: number; readonly ofPeer: number }
+  /** Counts requests of a peer that begin (1) or end (-1); returns how many there are then, those that wait for room among them. */
+  count(peer: string, change: 1 | 0 | -1): { readonly total: number; readonly ofPeer: number }
   /** What was charged to a peer, or, without one, to all. */
   charged(peer?: string): RateCell
 }
@@ -23,7 +24,28 @@ function fed(atOnce: number, bytesPerSecond: number): number {
  */
 export class FlowLimit {
   readonly #state: FlowState
+  /** Slots of this thread that wait for room, by peer. They are counted already: what is new doesn't come before them. */
+  readonly #waiting = new Map<string, number>()
+  #allWaiting = 0
   #limits: FlowConfig
+  readonly #counter: SlotCounter = {
+    leave: (peer) => void this.#state.count(peer, -1),
+    enter: (peer) => {
+      const free = this.#fits(peer, this.#state.count(peer, 1))
+      if (!free) this.#wait(peer, 1)
+      return free
+    },
+    retry: (peer) => {
+      this.#wait(peer, -1)
+      const free = this.#fits(peer, this.#state.count(peer, 0))
+      if (!free) this.#wait(peer, 1)
+      return free
+    },
+    giveUp: (peer) => {
+      this.#wait(peer, -1)
+      this.#state.count(peer, -1)
+    },
+  }
 
   constructor(limits: FlowConfig, state: FlowState = new LocalFlow()) {
     this.#limits = limits
@@ -35,20 +57,12 @@ export class FlowLimit {
     this.#limits = limits
   }
 
-  /** A function that gives the room back, to be called at least once; undefined where there is none. */
-  take(peer: string): (() => void) | undefined {
-    const { atOnce, atOncePerPeer, bytesPerSecond, bytesPerSecondPerPeer } = this.#limits
+  /** Undefined where there is no room. */
+  take(peer: string): FlowSlot | undefined {
     const { total, ofPeer } = this.#state.count(peer, 1)
-    if (total > fed(atOnce, bytesPerSecond) || ofPeer > fed(atOncePerPeer, bytesPerSecondPerPeer)) {
-      this.#state.count(peer, -1)
-      return undefined
-    }
-    let freed = false
-    return () => {
-      if (freed) return
-      freed = true
-      this.#state.count(peer, -1)
-    }
+    if (total <= this.#most && ofPeer <= this.#mostOfPeer) return new FlowSlot(this.#counter, peer)
+    this.#state.count(peer, -1)
+    return undefined
   }
 
   /** Charges bytes to a peer and to all; milliseconds until they may go. */
@@ -62,6 +76,27 @@ export class FlowLimit {
       chargeBytes(this.#state.charged(peer), bytes, bytesPerSecondPerPeer, nowMs),
     )
   }
+
+  get #most(): number {
+    return fed(this.#limits.atOnce, this.#limits.bytesPerSecond)
+  }
+
+  get #mostOfPeer(): number {
+    return fed(this.#limits.atOncePerPeer, this.#limits.bytesPerSecondPerPeer)
+  }
+
+  /** Is there room for one that is counted, and does not wait? Those that wait have no room: they don't count against it. */
+  #fits(peer: string, { total, ofPeer }: { readonly total: number; readonly ofPeer: number }): boolean {
+    const waiting = this.#waiting.get(peer) ?? 0
+    return total - this.#allWaiting <= this.#most && ofPeer - waiting <= this.#mostOfPeer
+  }
+
+  #wait(peer: string, change: 1 | -1): void {
+    this.#allWaiting += change
+    const waiting = (this.#waiting.get(peer) ?? 0) + change
+    if (waiting === 0) this.#waiting.delete(peer)
+    else this.#waiting.set(peer, waiting)
+  }
 }
 
 const maxPeers = 4096
@@ -73,7 +108,7 @@ export class LocalFlow implements FlowState {
   readonly #all = localCell()
   #total = 0
 
-  count(peer: string, change: 1 | -1): { total: number; ofPeer: number } {
+  count(peer: string, change: 1 | 0 | -1): { total: number; ofPeer: number } {
     this.#total += change
     const ofPeer = (this.#taken.get(peer) ?? 0) + change
     if (ofPeer === 0) this.#taken.delete(peer)

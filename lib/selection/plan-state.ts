@@ -17,6 +17,8 @@ export class PlanState {
   /** The client has been sent something. */
   committed = false
   done = false
+  /** The client takes nothing: nobody is asked. */
+  parked = false
   /** Done, with all bytes. */
   finished = false
   #nextId = 1

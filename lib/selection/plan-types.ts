@@ -39,6 +39,10 @@ export type PlanEvent =
   | { readonly type: 'failed'; readonly fetch: number; readonly interrupted?: boolean }
   /** It has no room for the request before this monotonic time. */
   | { readonly type: 'busy'; readonly fetch: number; readonly retryAtMs: number }
+  /** It was given up because the client takes nothing; the plan rests until `unparked`. */
+  | { readonly type: 'parked'; readonly fetch: number }
+  /** The client takes bytes again. */
+  | { readonly type: 'unparked' }
   /** It brings bytes later than could be expected. */
   | { readonly type: 'late'; readonly fetch: number }
 

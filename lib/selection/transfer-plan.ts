@@ -39,7 +39,8 @@ export class TransferPlan {
 
   /** No request is under way, though bytes are missing: all that are left are busy. */
   get waiting(): boolean {
-    return !this.#state.done && this.#state.fetches.size === 0 && this.head?.complete !== true
+    const { done, parked, fetches } = this.#state
+    return !done && !parked && fetches.size === 0 && this.head?.complete !== true
   }
 
   /** Who gave bytes from `from` up to, not including, `to`, as far as they were not forwarded yet. */
@@ -57,6 +58,8 @@ export class TransferPlan {
     if (event.type === 'forwarded') state.given.forward(event.to)
     state.committed ||= event.type === 'committed'
     if (event.type === 'committed' || event.type === 'forwarded') return effects
+    if (event.type === 'unparked' && !state.parked) return effects
+    if (event.type === 'unparked') state.parked = false
     const fetch = 'fetch' in event ? state.fetches.get(event.fetch) : undefined
     if ('fetch' in event && fetch === undefined) return effects
     if (fetch !== undefined) this.#answered(fetch, event, effects)
@@ -64,7 +67,7 @@ export class TransferPlan {
     else if (event.type === 'tick') state.sources.wake(event.nowMs)
     else if (event.type === 'passed') state.release(state.spans.shift())
     else if (event.type === 'wrong') this.#wrong(event.from, event.to, effects)
-    assignWork(state, effects)
+    if (!state.parked) assignWork(state, effects)
     return effects
   }
 
@@ -96,7 +99,10 @@ export class TransferPlan {
     else if (event.type === 'ended') this.#ended(fetch, effects)
     else if (event.type === 'failed') this.#failed(fetch, event.interrupted === true, effects)
     else if (event.type === 'late') hedge(state, fetch, effects)
-    else if (event.type === 'busy') {
+    else if (event.type === 'parked') {
+      state.remove(fetch)
+      state.parked = true
+    } else if (event.type === 'busy') {
       state.remove(fetch)
       state.sources.busy(fetch.source, event.retryAtMs)
     }

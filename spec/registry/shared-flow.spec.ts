@@ -19,7 +19,7 @@ test('threads share the bounds of their node: requests at once and bytes a secon
   assert.equal(one.take('a'), undefined, 'two for a peer, one from each thread')
   assert.ok(two.take('b') !== undefined)
   assert.equal(one.take('c'), undefined, 'three in all')
-  back()
+  back.free()
   assert.ok(one.take('c') !== undefined)
   assert.equal(one.delayMs('a', 2 ** 20, 1_000_000), 0)
   assert.equal(two.delayMs('b', 1, 1_000_000), 900)

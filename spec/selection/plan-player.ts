@@ -12,6 +12,7 @@ export type Act =
   | 'short'
   | 'busy'
   | 'late'
+  | 'parked'
   | 'size'
   | 'other-range'
   | 'silent'
@@ -93,6 +94,7 @@ export function play(game: Game, stripes: StripeSettings) {
   let wrongAt = game.wrongAt
   let end: PlanEffect['type'] | undefined
   let nowMs = 0
+  let parked = false
 
   function step(event: PlanEvent): void {
     apply(machine.step(event))
@@ -121,7 +123,7 @@ export function play(game: Game, stripes: StripeSettings) {
       opened: false,
       // What a liar about the size gives of a suffix are other bytes than an honest one's: only a digest could tell.
       left:
-        act === 'good' || act === 'late'
+        act === 'good' || act === 'late' || act === 'parked'
           ? Number.POSITIVE_INFINITY
           : act === 'size' && (wanted.kind === 'suffix' || (span?.end ?? 0) >= size)
             ? 0
@@ -188,6 +190,11 @@ export function play(game: Game, stripes: StripeSettings) {
       return
     }
     if (act === 'late') step({ type: 'late', fetch })
+    if (act === 'parked' && answer.at > 0) {
+      parked = true
+      done({ type: 'parked', fetch })
+      return
+    }
     if (!running.has(fetch)) return
     const count = Math.min(3, answer.left, answer.end + 1 - answer.at)
     if (count > 0) {
@@ -212,6 +219,10 @@ export function play(game: Game, stripes: StripeSettings) {
     assert.ok(steps < maxSteps, 'the transfer does not end')
     nowMs++
     step({ type: 'tick', nowMs })
+    if (parked && steps % 7 === 0) {
+      parked = false
+      step({ type: 'unparked' })
+    }
     const answers = [...running.values()]
     const answer = answers[(game.order[steps % game.order.length] as number) % Math.max(1, answers.length)]
     if (answer !== undefined && end === undefined) advance(answer)

@@ -190,7 +190,18 @@ const fate: fc.Arbitrary<Fate> = fc.record({
   reach: fc.oneof({ weight: 4, arbitrary: fc.constant<'complete'>('complete') }, fc.nat(64)),
   /** What it does with each of its requests, in turn; after the last one it is honest or not. */
   acts: fc.array(
-    fc.constantFrom('good', 'refuses', 'breaks', 'short', 'busy', 'late', 'size', 'other-range', 'silent'),
+    fc.constantFrom(
+      'good',
+      'refuses',
+      'breaks',
+      'short',
+      'busy',
+      'late',
+      'parked',
+      'size',
+      'other-range',
+      'silent',
+    ),
     { maxLength: 4 },
   ),
   honest: fc.boolean(),

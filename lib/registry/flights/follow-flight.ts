@@ -126,6 +126,7 @@ export function patient(services: RegistryServices): RegistryServices {
     peers: {
       open: (request) => peers.open({ ...request, firstByteTimeoutMs: ceilingMs }),
       namedAddress: (peer) => peers.namedAddress(peer),
+      spare: (peer, giveUp) => peers.spare(peer, giveUp),
     },
     limits: { ...limits, stallTimeoutMs: ceilingMs, openBudgetMs: ceilingMs },
   }
