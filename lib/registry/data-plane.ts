@@ -126,11 +126,15 @@ export class DataPlane {
     this.#services.store.setReader(reader)
   }
 
+  /** Answers from now on end their connections, so that who asks again comes to another listener. */
+  retire(): void {
+    this.#handler.beginStop()
+  }
+
   /** Accepts nothing new; what is under way gets `graceMs`, then ends early by FIN. */
   async stop(graceMs: number): Promise<void> {
-    this.#handler.beginStop()
-    this.#server.stopListening()
-    if (!(await settles(this.#handler.idle(), graceMs))) {
+    this.retire()
+    if (!(await settles(this.#server.retire(), graceMs))) {
       this.#handler.cutShort()
       await settles(this.#handler.idle(), cutShortMs)
     }

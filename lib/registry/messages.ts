@@ -96,6 +96,8 @@ export type ToWorker =
   | { readonly type: 'tune'; readonly tuning: RegistryTuning }
   /** Members, the catalog or what is mirrored have changed: kept answers to lookups are forgotten. */
   | { readonly type: 'lookups-changed' }
+  /** Others answer as well, and this one ends soon. */
+  | { readonly type: 'retire' }
   | { readonly type: 'stop'; readonly graceMs: number }
 
 /** Worker → main thread. */

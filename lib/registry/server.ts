@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server, type ServerOptions } from 'node:https'
-import type { Socket } from 'node:net'
+import { Server as NetServer, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { systemErrorCode } from '../core/errors.ts'
 import { HostRates } from '../core/host-rates.ts'
@@ -8,6 +8,7 @@ import type { Endpoint } from '../core/peer.ts'
 import type { Clock, Logger, Metrics } from '../core/ports.ts'
 import { bindAddress, needsIpv6Only } from './bind-address.ts'
 import { ClientIdentities, type ClientVerdict } from './client-identity.ts'
+import { Connections } from './connections.ts'
 import { lingeringEnd } from './lingering-end.ts'
 import type { RegistryCredentials, RegistryLimits } from './messages.ts'
 import { errorBody } from './oci-error.ts'
@@ -37,6 +38,8 @@ const refusalLogIntervalMs = 1000
 const maxRequestsPerConnection = 10_000
 /** Bytes that wait for a client before a transfer pauses: fewer, larger steps cost less. */
 const writeBufferSizeBytes = 128 * 2 ** 10
+/** More arrivals than a listener holds; without an end a flood could keep it open. */
+const maxAcceptTurns = 1024
 /** Body of a request that nobody reads; beyond it the connection is given up. */
 const maxIgnoredBodySizeBytes = 2 ** 20
 
@@ -45,8 +48,8 @@ export class RegistryServer {
   readonly #options: RegistryServerOptions
   readonly #identities: ClientIdentities
   readonly #servers: Server[] = []
-  readonly #waiting = new WeakMap<Socket, { count: number; last: Promise<void> }>()
-  readonly #established = new WeakSet<Socket>()
+  readonly #connections: Connections
+  #arrivals = 0
   readonly #rates: HostRates
   #credentials: RegistryCredentials
   /** By message. */
@@ -55,6 +58,7 @@ export class RegistryServer {
   constructor(options: RegistryServerOptions) {
     this.#options = options
     this.#credentials = options.credentials
+    this.#connections = new Connections(() => options.clock.monotonicMs())
     this.#rates = new HostRates(options.limits, options.clock)
     this.#identities = new ClientIdentities(options.credentials, () => options.clock.wallMs())
   }
@@ -72,7 +76,7 @@ export class RegistryServer {
       }
       return bound
     } catch (error) {
-      this.stopListening()
+      this.closeAll()
       throw error
     }
   }
@@ -84,18 +88,32 @@ export class RegistryServer {
     for (const server of this.#servers) server.setSecureContext(secureContextOf(credentials))
   }
 
-  /** Ends idle connections; those with a request go on. */
-  stopListening(): void {
-    for (const server of this.#servers) {
-      server.close()
-      server.closeIdleConnections()
-    }
+  /**
+   * Accepts what has arrived and nothing after that, and ends each connection once nothing is owed to it. Resolves when nothing is
+   * owed to any.
+   */
+  async retire(): Promise<void> {
+    await this.#acceptArrived()
+    // The `close` of an HTTP server destroys connections whose last answer has not left the process yet.
+    for (const server of this.#servers) NetServer.prototype.close.call(server)
+    await this.#connections.end()
   }
 
   /** Cuts what is left. */
   closeAll(): void {
-    this.stopListening()
-    for (const server of this.#servers) server.closeAllConnections()
+    for (const server of this.#servers) {
+      server.close()
+      server.closeAllConnections()
+    }
+  }
+
+  /** The kernel resets those that wait when a listener closes; each turn of the loop takes one from each listener. */
+  async #acceptArrived(): Promise<void> {
+    for (let turns = 0, quiet = 0; turns < maxAcceptTurns && quiet < 2; turns++) {
+      const before = this.#arrivals
+      await new Promise((resolve) => setImmediate(resolve))
+      quiet = this.#arrivals === before ? quiet + 1 : 0
+    }
   }
 
   #createServer(): Server {
@@ -120,11 +138,18 @@ export class RegistryServer {
     server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) =>
       this.#accept(request, response),
     )
+    server.on('connection', () => {
+      this.#arrivals++
+      this.#connections.accepted()
+    })
     server.on('secureConnection', (socket) => {
-      this.#established.add(socket)
+      this.#connections.established(socket)
       if (socket.remoteAddress !== undefined) this.#rates.met(socket.remoteAddress)
     })
-    server.on('drop', () => metrics.count('starling_registry_connections_dropped_total'))
+    server.on('drop', () => {
+      this.#arrivals++
+      metrics.count('starling_registry_connections_dropped_total')
+    })
     server.on('tlsClientError', (error, socket) => this.#handshakeFailed(error, socket))
     server.on('clientError', (error, socket) => this.#malformed(error, socket as Socket))
     return server
@@ -139,6 +164,7 @@ export class RegistryServer {
   }
 
   #handshakeFailed(error: Error, socket: TLSSocket): void {
+    this.#connections.failed()
     const reason = handshakeReason(error, socket)
     this.#options.metrics.count('starling_registry_handshakes_refused_total', { reason })
     const detail = socket.authorizationError ? String(socket.authorizationError) : error.message
@@ -155,7 +181,7 @@ export class RegistryServer {
   }
 
   #malformed(error: Error, socket: Socket): void {
-    if (!this.#established.has(socket)) {
+    if (!this.#connections.isEstablished(socket)) {
       // A failed handshake, which comes here too.
       socket.destroy()
       return
@@ -182,18 +208,11 @@ export class RegistryServer {
     lingeringEnd(socket)
   }
 
-  /** Requests of one connection are served one after the other: their answers go out in that order anyway. */
   #accept(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request
-    const state = this.#waiting.get(socket) ?? { count: 0, last: Promise.resolve() }
-    this.#waiting.set(socket, state)
-    if (state.count >= this.#options.limits.maxPipelined) {
-      socket.destroy()
-      return
-    }
-    state.count++
-    ignoreBody(request)
-    state.last = state.last.then(() => this.#serve(request, response)).finally(() => state.count--)
+    const serve = () => this.#serve(request, response)
+    if (this.#connections.enqueue(socket, this.#options.limits.maxPipelined, serve)) ignoreBody(request)
+    else socket.destroy()
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

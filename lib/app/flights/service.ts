@@ -185,6 +185,8 @@ export function createFlightsService(options: FlightsOptions): FlightsService {
     async claim(key, { lost, holders }) {
       if (!running || !isEnabled(key.registry)) return holders.length > 0 ? undefined : { role: 'upstream' }
       const seen = await downloads.look(key)
+      // Nobody would answer any more.
+      if (!running) return holders.length > 0 ? undefined : { role: 'upstream' }
       if (holders.length > 0 && (seen?.sizeBytes ?? 0) < arrangedFromBytes) {
         if (!claimant.serves(key)) downloads.forget(key)
         return undefined

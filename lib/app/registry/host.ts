@@ -18,7 +18,7 @@ import { RegistryThread } from './thread.ts'
 
 export interface RegistryHostOptions {
   readonly listen: readonly Endpoint[]
-  /** Where this process listens already; the same port can be served there, too. */
+  /** Where this process serves already: the same port can be served there too, and threads start one by one beside those at work. */
   readonly held?: readonly Endpoint[]
   /** Threads that share the port. */
   readonly workers: number
@@ -49,6 +49,8 @@ export interface RegistryHost extends Service {
   tune(tuning: RegistryTuning): void
   /** What lookups answered may not hold any more. */
   lookupsChanged(): void
+  /** Another one answers from now on: connections end with their next answer, so that who asks again comes to it. */
+  retire(): void
 }
 
 const firstRestartMs = 100
@@ -111,6 +113,13 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
     return thread.listening
   }
 
+  async function startThreads(): Promise<void> {
+    const indices = Array.from({ length: options.workers }, (_, index) => index)
+    if (options.held === undefined) await Promise.all(indices.map((index) => startThread(index)))
+    // Loading the program takes a processor each; those that answer meanwhile need one.
+    else for (const index of indices) if (!stopping) await startThread(index)
+  }
+
   async function reportMemory(): Promise<void> {
     for (const [index, thread] of threads) {
       const memory = await thread.memory()
@@ -143,7 +152,7 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
       bound = await reservePorts(options.listen, options.held ?? [])
       unsubscribe = credentials.subscribe(onCredentials)
       try {
-        await Promise.all(Array.from({ length: options.workers }, (_, index) => startThread(index)))
+        await startThreads()
       } catch (error) {
         await stop()
         throw error
@@ -154,6 +163,9 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
     },
     stop,
     addresses: () => [...bound],
+    retire() {
+      for (const thread of threads.values()) thread.send({ type: 'retire' })
+    },
     lookupsChanged() {
       if (telling) return
       telling = true

@@ -58,15 +58,17 @@ export function createRegistryService(options: RegistryServiceOptions): Registry
   const answering = new Proxy({} as RegistryControl, { get: (_, name) => Reflect.get(control, name) })
   const ending = new AbortController()
   const retiring = new Map<RegistryHost, Promise<void>>()
+  /** Hears of every change from the moment at which its first thread begins. */
+  let coming: RegistryHost | undefined
   const isEnding = () => ending.signal.aborted
-  let current = hostFor(first, [])
+  let current = hostFor(first)
   let started: Promise<void> | undefined
 
-  function hostFor(config: NodeConfig, held: readonly Endpoint[]): RegistryHost {
+  function hostFor(config: NodeConfig, held?: readonly Endpoint[]): RegistryHost {
     const { registry, shutdownGraceMs } = config
     return createRegistryHost({
       listen: registry.listen,
-      held,
+      ...(held === undefined ? {} : { held }),
       workers: registry.workers,
       credentials,
       source,
@@ -79,9 +81,11 @@ export function createRegistryService(options: RegistryServiceOptions): Registry
     })
   }
 
-  const all = () => [current, ...retiring.keys()]
+  const serving = () => [current, ...retiring.keys()]
+  const all = () => (coming === undefined ? serving() : [coming, ...serving()])
 
   async function retire(host: RegistryHost, graceMs: number): Promise<void> {
+    host.retire()
     await delay(graceMs, undefined, { signal: ending.signal, ref: false }).catch(() => {})
     await host.stop(isEnding() ? graceMs : maxTransferMs)
     retiring.delete(host)
@@ -114,9 +118,14 @@ export function createRegistryService(options: RegistryServiceOptions): Registry
       for (const host of all()) host.lookupsChanged()
     },
     async move(config) {
-      const held = all().flatMap((host) => host.addresses())
+      const held = serving().flatMap((host) => host.addresses())
       const moved = hostFor(config, held)
-      await moved.start()
+      coming = moved
+      try {
+        await moved.start()
+      } finally {
+        coming = undefined
+      }
       const [oldest] = retiring.keys()
       if (retiring.size >= maxRetiring) void oldest?.stop()
       const old = current

@@ -99,6 +99,7 @@ async function main(data: RegistryWorkerData): Promise<void> {
     else if (message.type === 'source') void setSource(message.source)
     else if (message.type === 'tune') plane.tune(message.tuning)
     else if (message.type === 'lookups-changed') cached.forgetLookups()
+    else if (message.type === 'retire') plane.retire()
     else {
       void plane.stop(message.graceMs).then(() => {
         control.close()
