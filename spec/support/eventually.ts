@@ -20,7 +20,8 @@ export async function eventually<T>(
       reason = error
     }
     if (performance.now() >= deadline) {
-      throw new Error(`${what} did not come true within ${timeoutMs} ms`, { cause: reason })
+      const last = reason instanceof Error ? `: ${reason.message}` : ''
+      throw new Error(`${what} did not come true within ${timeoutMs} ms${last}`, { cause: reason })
     }
     await delay(intervalMs)
   }

@@ -9,6 +9,7 @@ import { projectDir } from './project.ts'
 import { findGroups, type TestGroup } from './test-run/groups.ts'
 import { installMissingPackages } from './test-run/packages.ts'
 import { type FileResult, runFile } from './test-run/run-file.ts'
+import { giveSecondTries, maxSecondTries, type Unsteady } from './test-run/second-try.ts'
 import { describeFailures, type Part, printSummary } from './test-run/summary.ts'
 
 const print = (text: string) => process.stdout.write(`${text}\n`)
@@ -27,23 +28,36 @@ async function runCheck(name: string, program: string, args: readonly string[]):
   return { name, durationMs, files: [], problem }
 }
 
+const unsteady: Unsteady[] = []
+let secondTries = 0
+
+async function runAndTell(file: string, timeoutMs: number): Promise<FileResult> {
+  const result = await runFile(file, timeoutMs)
+  const failures = describeFailures(result)
+  const outcome = `${result.results.length} tests, ${seconds(result.durationMs)}`
+  print(`${failures === '' ? '✓' : '✗'} ${file} (${outcome})`)
+  if (failures !== '') print(failures)
+  return result
+}
+
 async function runGroup(group: TestGroup): Promise<Part> {
   const startedMs = performance.now()
   const waiting = [...group.files]
   const files: FileResult[] = []
   const work = async () => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const result = await runFile(file, group.timeoutMs)
-      files.push(result)
-      const failures = describeFailures(result)
-      print(
-        `${failures === '' ? '✓' : '✗'} ${file} (${result.results.length} tests, ${seconds(result.durationMs)})`,
-      )
-      if (failures !== '') print(failures)
+      files.push(await runAndTell(file, group.timeoutMs))
     }
   }
   await Promise.all(Array.from({ length: group.concurrency }, work))
-  return { name: group.name, durationMs: performance.now() - startedMs, files, problem: undefined }
+  const again = await giveSecondTries(files, maxSecondTries - secondTries, (file) => {
+    print(`↻ ${file}, a second time and alone`)
+    return runAndTell(file, group.timeoutMs)
+  })
+  secondTries += again.tries
+  unsteady.push(...again.unsteady)
+  const durationMs = performance.now() - startedMs
+  return { name: group.name, durationMs, files: again.results, problem: undefined }
 }
 
 async function main(): Promise<void> {
@@ -59,6 +73,10 @@ async function main(): Promise<void> {
     parts.push(await runCheck('types', 'tsc', ['--noEmit']))
   }
   for (const group of findGroups(words)) parts.push(await runGroup(group))
+  if (unsteady.length > 0) {
+    const names = unsteady.map(({ file }) => `  ${file}`)
+    print(`\nUnsteady: failed among others, passed alone (see above); to be mended:\n${names.join('\n')}`)
+  }
   const totals = printSummary(parts, print)
   if (totals.failed > 0 || totals.passed === 0) process.exitCode = 1
 }

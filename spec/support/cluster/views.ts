@@ -74,9 +74,17 @@ export async function waitHolders(
   await eventually(
     async () => {
       const known = await Promise.all(viewers.map((viewer) => holdersOf(viewer, image)))
-      return known.every((names) => names.join() === wanted)
+      const differ = known.flatMap((names, index) =>
+        names.join() === wanted ? [] : [`${viewers[index]?.name} knows [${names.join()}]`],
+      )
+      if (differ.length > 0) throw new Error(differ.join('; '))
+      return true
     },
-    { timeoutMs, intervalMs: 25, what: `all of ${viewers.length} nodes know that ${wanted} holds ${image}` },
+    {
+      timeoutMs,
+      intervalMs: 25,
+      what: `all of ${viewers.length} nodes know that [${wanted}] holds ${image}`,
+    },
   )
   return performance.now() - startedMs
 }
