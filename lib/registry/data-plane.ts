@@ -12,6 +12,7 @@ import { blockSizeBytes } from './chunk-maps/local-map.ts'
 import { createMapCheck } from './chunk-maps/map-check.ts'
 import { MapFolder } from './chunk-maps/map-folder.ts'
 import type { RegistryServices } from './exchange.ts'
+import { createPassingMemory, PassingBytes } from './flights/passing-bytes.ts'
 import { RegistryHandler } from './handler.ts'
 import { LocalStore } from './local-store.ts'
 import type { RegistryCredentials, RegistryLimits, RegistryTuning } from './messages.ts'
@@ -28,6 +29,8 @@ export interface DataPlaneOptions {
   readonly mapsPath?: string | undefined
   /** Where threads count together; absent: by itself. */
   readonly flows?: { readonly uploads: FlowState; readonly downloads: FlowState }
+  /** Where threads see what passes through the others; absent: by itself. */
+  readonly passing?: PassingBytes
   readonly reader: BlobReader
   readonly control: RegistryControl
   readonly clock: Clock
@@ -80,6 +83,7 @@ export class DataPlane {
       pool: new BufferPool(blockSizeBytes, maxIdleBlocks),
       writes: new BufferPool(writeSizeBytes, maxIdleWrites),
       garbage: new ChunkGarbage(),
+      passing: options.passing ?? new PassingBytes(createPassingMemory(), 0),
       budget: new TransferBudget(limits.transferMemoryBytes),
       hedges: new HedgeBudget((outcome) => metrics.count('starling_hedges_total', { outcome })),
       uploads: new FlowLimit(limits.transfer.upload, options.flows?.uploads),

@@ -9,6 +9,7 @@ import type { ChunkGarbage } from './chunk-garbage.ts'
 import type { LocalIntegrity } from './chunk-maps/local-integrity.ts'
 import type { ClientResponse } from './client-response.ts'
 import { etagOf } from './conditional.ts'
+import type { PassingBytes } from './flights/passing-bytes.ts'
 import type { LocalStore } from './local-store.ts'
 import type { RegistryLimits } from './messages.ts'
 import { errorBody, type MissSubject, missFailure, type OciFailure, reasonHeader } from './oci-error.ts'
@@ -36,6 +37,8 @@ export interface RegistryServices {
   /** For what is gathered on its way to clients. */
   readonly writes: BufferPool
   readonly garbage: ChunkGarbage
+  /** What comes from parents in flight, for the children of this node. */
+  readonly passing: PassingBytes
   readonly recentSizes: RecentSizes
   readonly metrics: Metrics
   /** Memory for ranges whose turn has not come. */

@@ -5,6 +5,7 @@ import type { BlobSource } from '../core/content-store.ts'
 import type { KeyPair, Revocation } from '../core/credentials.ts'
 import type { HostRateLimits } from '../core/host-rates.ts'
 import type { Endpoint } from '../core/peer.ts'
+import type { PassingMemory } from './flights/passing-bytes.ts'
 import type { SharedFlowMemory } from './shared-flow.ts'
 
 /** What the registry needs of a node's credentials: nothing that speaks for the node on port 5001. */
@@ -85,6 +86,7 @@ export interface RegistryWorkerData {
   readonly index: number
   readonly uploads: SharedFlowMemory
   readonly downloads: SharedFlowMemory
+  readonly passing: PassingMemory
   readonly controlPort: MessagePort
 }
 

@@ -82,6 +82,45 @@ test('a follower gets what its parent has while it grows, and the whole when it 
   assert.equal(control.notes.filter(({ what }) => what === 'ended')[0]?.bytes, bytes.length)
 })
 
+test('a child gets what passes through its parent, though the file of the parent shows nothing of it yet', async () => {
+  const [, middle] = parents
+  assert.ok(middle)
+  const growing = download(0, half)
+  download(1, 0)
+  middle.control.parents = control.parents.slice(0, 1)
+  control.parents = control.parents.slice(1)
+  // The catalog of a node does not name what is only on its way there.
+  const own = fetchFrom(middle.plane.endpoint, node('second'), blobPath(digest))
+  const child = pull()
+  await eventually(() => parents[0]?.control.requests.length === 0 && middle.control.notes.length > 0)
+  growing.reachedBytes = bytes.length
+  growing.state = 'done'
+  for (const { status, end, body } of await Promise.all([own, child])) {
+    assert.deepEqual([status, end], [200, 'complete'])
+    assert.equal(digestOf(body), digest)
+  }
+})
+
+test('a child whose parent has lost its own parent is left without an end, and goes on from the byte it has', async () => {
+  const [, middle] = parents
+  assert.ok(middle)
+  const growing = download(0, half)
+  const there = download(1, 0)
+  middle.control.parents = control.parents.slice(0, 1)
+  const [first, second] = control.parents
+  assert.ok(first && second)
+  control.parents = [second]
+  const own = fetchFrom(middle.plane.endpoint, node('second'), blobPath(digest))
+  const child = pull()
+  await eventually(() => control.notes.some(({ what }) => what === 'running'))
+  growing.state = 'gone'
+  assert.equal((await own).end, 'early')
+  there.state = 'gone'
+  const { end, body } = await child
+  assert.deepEqual([end, body.length], ['early', half])
+  assert.deepEqual(body, bytes.subarray(0, half))
+})
+
 test('a range beyond what the parent has waits until it is there', async () => {
   const growing = download(0, half)
   const answer = pull('bytes=5000000-5000099')

@@ -7,6 +7,7 @@ import type { RegistryControl } from '../../core/lookup.ts'
 import { type Endpoint, formatEndpoint } from '../../core/peer.ts'
 import type { Logger, Metrics, Service } from '../../core/ports.ts'
 import { bindAddress, needsIpv6Only } from '../../registry/bind-address.ts'
+import { createPassingMemory } from '../../registry/flights/passing-bytes.ts'
 import {
   defaultRegistryLimits,
   type RegistryCredentials,
@@ -67,6 +68,7 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
   const { credentials, control, log, metrics } = options
   const uploads = createFlowMemory(options.workers)
   const downloads = createFlowMemory(options.workers)
+  const passing = createPassingMemory()
   let limits = shareOut({ ...defaultRegistryLimits, ...options.limits }, options.workers)
   const threads = new Map<number, RegistryThread>()
   const restarts = new Map<number, NodeJS.Timeout>()
@@ -90,6 +92,7 @@ export function createRegistryHost(options: RegistryHostOptions): RegistryHost {
         index,
         uploads,
         downloads,
+        passing,
       },
       {
         control,

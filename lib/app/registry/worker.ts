@@ -4,6 +4,7 @@ import { describeError, StarlingError } from '../../core/errors.ts'
 import type { Clock, Logger, Metrics } from '../../core/ports.ts'
 import { createControlClient } from '../../registry/control-channel.ts'
 import { DataPlane } from '../../registry/data-plane.ts'
+import { PassingBytes } from '../../registry/flights/passing-bytes.ts'
 import { withLookupCache } from '../../registry/lookup-cache.ts'
 import type { FromWorker, RegistryWorkerData, ToWorker } from '../../registry/messages.ts'
 import { SharedFlow } from '../../registry/shared-flow.ts'
@@ -79,6 +80,7 @@ async function main(data: RegistryWorkerData): Promise<void> {
       uploads: new SharedFlow(data.uploads, data.index),
       downloads: new SharedFlow(data.downloads, data.index),
     },
+    passing: new PassingBytes(data.passing, data.index),
     reader: await createReader(data.source),
     control: cached,
     clock,

@@ -41,7 +41,7 @@ export async function followFlight(
   }
   const { out } = exchange
   const untilMs = services.now() + services.limits.flightCeilingMs
-  const body = new FlightBody(exchange, found.digest, wanted !== wholeBody)
+  const body = new FlightBody(exchange, found.digest, wanted !== wholeBody, services.passing)
   const attempts: TransferAttempt[] = []
   const lost: PeerId[] = []
   let answer: Found | undefined = found
@@ -56,6 +56,7 @@ export async function followFlight(
   }
   const last = attempts.at(-1)?.peer.peerId
   const wrong = result?.outcome === 'finished' && !body.finish()
+  body.close()
   if (wrong && last !== undefined) await note(services, found, last, 'wrong', 0)
   exchange.peers = giverNames(attempts)
   exchange.shares = sharesOf(attempts)

@@ -1,18 +1,15 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { type ByteRange, parseRangeHeader } from '../../core/byte-range.ts'
-import type { GrowingBlob } from '../../core/content-store.ts'
 import type { Digest } from '../../core/digest.ts'
 import { describeError } from '../../core/errors.ts'
 import { beginBody, finishBody, unsatisfiable } from '../blob-answer.ts'
 import type { Exchange, Found, RegistryServices } from '../exchange.ts'
 import { Growth } from './growth.ts'
 
-/** A download that is on its way according to the control plane, and not in the store yet, is waited for this long. */
-const appearMs = 2000
-const appearPollMs = 50
+/** So often in a row bytes may be gone that were seen a moment ago. */
+const maxMisses = 3
 
 /**
- * Gives a peer what this node is downloading itself, as it grows; bytes that are not there yet are waited for. They are
+ * Gives a peer what this node is downloading itself, as it grows or passes; bytes that are not there yet are waited for. They are
  * unverified: the follower's containerd checks the whole, as it does with upstream. A download that is given up, or stands still
  * for too long, ends the body by FIN.
  */
@@ -22,15 +19,11 @@ export async function serveGrowing(
   found: Found,
   header: string | undefined,
 ): Promise<void> {
-  const blob = await appear(exchange, services, found.digest)
-  if (blob === undefined) {
-    notHere(exchange, found, 'its download has not begun, or is over')
-    return
-  }
+  const growth = new Growth(found.digest, services)
   try {
-    await send(exchange, services, found, new Growth(blob, services), header)
+    await send(exchange, services, found, growth, header)
   } finally {
-    await blob.close()
+    await growth.close()
   }
 }
 
@@ -40,28 +33,17 @@ export async function isCommitted(
   services: RegistryServices,
   digest: Digest,
 ): Promise<boolean> {
-  const blob = await appear(exchange, services, digest)
-  if (blob === undefined) return false
+  const growth = new Growth(digest, services)
   try {
-    const growth = new Growth(blob, services)
-    return await growth.until(exchange.out.signal, ({ state }) => state === 'done')
+    return await growth.until(
+      exchange.out.signal,
+      () => 0,
+      () => growth.done,
+    )
   } catch {
     return false
   } finally {
-    await blob.close()
-  }
-}
-
-async function appear(
-  { out: { signal } }: Exchange,
-  { store, now }: RegistryServices,
-  digest: Digest,
-): Promise<GrowingBlob | undefined> {
-  const untilMs = now() + appearMs
-  for (;;) {
-    const blob = await store.openGrowing(digest).catch(() => undefined)
-    if (blob !== undefined || now() >= untilMs || signal.aborted) return blob
-    await delay(appearPollMs)
+    await growth.close()
   }
 }
 
@@ -76,16 +58,19 @@ async function send(
   const { digest } = found
   let range: ByteRange | undefined
   try {
-    const ready = await growth.until(out.signal, ({ state, sizeBytes, reachedBytes }) => {
-      if (sizeBytes === undefined || state === 'gone') return false
-      const asked = parseRangeHeader(header, sizeBytes)
-      return (
-        asked === 'unsatisfiable' || state === 'done' || reachedBytes > (asked === 'whole' ? 0 : asked.start)
-      )
+    const askedOf = (sizeBytes: number | undefined) =>
+      sizeBytes === undefined ? undefined : parseRangeHeader(header, sizeBytes)
+    const at = (): number => {
+      const asked = askedOf(growth.sizeBytes)
+      return typeof asked === 'object' ? asked.start : 0
+    }
+    const ready = await growth.until(out.signal, at, () => {
+      if (growth.sizeBytes === undefined || growth.gone) return false
+      return growth.done || askedOf(growth.sizeBytes) === 'unsatisfiable' || growth.reachedFrom(at()) > at()
     })
-    const { sizeBytes } = growth.seen
+    const { sizeBytes } = growth
     if (!ready || sizeBytes === undefined) {
-      notHere(exchange, found, 'its download was given up, or stands still')
+      notHere(exchange, found, 'its download has not begun, was given up, or stands still')
       return
     }
     const asked = parseRangeHeader(header, sizeBytes)
@@ -116,16 +101,30 @@ async function stream(
 ): Promise<void> {
   let writing: Promise<void> = Promise.resolve()
   let offset = range.start
+  let misses = 0
   while (offset <= range.end && !out.signal.aborted) {
-    if (!(await growth.until(out.signal, ({ reachedBytes }) => reachedBytes > offset))) break
+    const from = offset
+    let reached = from
+    const isThere = await growth.until(
+      out.signal,
+      () => from,
+      () => {
+        reached = growth.reachedFrom(from)
+        return reached > from
+      },
+    )
+    if (!isThere) break
     const buffer = pool.take()
-    const room = Math.min(buffer.length, range.end + 1 - offset, growth.seen.reachedBytes - offset)
+    const room = Math.min(buffer.length, range.end + 1 - from, reached - from)
     // A read that fails may still come and write into the buffer: it is not given back.
-    const count = await growth.blob.read(buffer.subarray(0, room), offset)
+    const count = await growth.read(buffer.subarray(0, room), from)
     if (count === 0) {
       pool.give(buffer)
+      // What has passed too long ago is in the file, a moment later.
+      if (misses++ < maxMisses) continue
       break
     }
+    misses = 0
     await writing
     offset += count
     writing = out.writeReused(buffer.subarray(0, count)).then(() => {
