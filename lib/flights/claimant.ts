@@ -24,7 +24,7 @@ export interface Want extends FlightKey {
 export type ClaimantEvent =
   | ({ readonly type: 'want' } & Want)
   | { readonly type: 'message'; readonly from: PeerId; readonly message: FlightMessage }
-  /** What the local store shows of a download: undefined where it shows none. */
+  /** What the local store shows of a download: undefined where it shows none, `wrong` where its digest was found to be another. */
   | { readonly type: 'seen'; readonly key: FlightKey; readonly progress: Progress | undefined }
   /** The blob is an ordinary holding from now on. */
   | { readonly type: 'held'; readonly key: FlightKey }
@@ -263,11 +263,11 @@ export class Claimant {
     const role = this.#roles.get(keyText(key))
     if (role === undefined) return
     if (progress === undefined) {
-      const { state, offset, sizeBytes } = role.progress
-      // What was complete and vanished uncommitted did not have the digest's bytes.
-      const whole = state === 'open' && sizeBytes !== undefined && sizeBytes > 0 && offset >= sizeBytes
-      if (whole && role.role === 'lead') this.#wrong(key, nowMs, effects)
-      else if (state !== 'absent') this.#end(key, 'cancelled', effects)
+      if (role.progress.state !== 'absent') this.#end(key, 'cancelled', effects)
+      return
+    }
+    if (progress.state === 'wrong') {
+      this.#wrong(key, nowMs, effects)
       return
     }
     const grew = progress.offset > role.progress.offset || progress.state !== role.progress.state

@@ -180,16 +180,23 @@ test('a role ends, and the steward is told, when its download vanishes, stands s
   }
 })
 
-test('a download that was whole and vanished without being committed had wrong bytes', () => {
-  const own = claimant()
-  own.step(want(1), 0)
-  own.step(verdict(1, 'lead'), 1)
-  own.step({ type: 'seen', key, progress: { ...seen, offset: 100 } }, 100)
-  const effects = own.step({ type: 'seen', key, progress: undefined }, 200)
-  assert.deepEqual(
-    effects.find(({ type }) => type === 'ended'),
-    { type: 'ended', key, role: 'lead', why: 'wrong' },
-  )
+test('a download that vanished was cancelled, also after its last byte; wrong is what had another digest', () => {
+  for (const [progress, why] of [
+    [undefined, 'cancelled'],
+    [{ ...seen, state: 'wrong', offset: 100 }, 'wrong'],
+  ] as const) {
+    const own = claimant()
+    own.step(want(1), 0)
+    own.step(verdict(1, 'lead'), 1)
+    own.step({ type: 'seen', key, progress: { ...seen, offset: 100 } }, 100)
+    const effects = own.step({ type: 'seen', key, progress }, 200)
+    assert.deepEqual(
+      effects.find(({ type }) => type === 'ended'),
+      { type: 'ended', key, role: 'lead', why },
+    )
+    const leads = own.step(want(2, { digest: digestOf('another'), registry: key.registry }), 300)
+    assert.equal(slotsOf(leads), why === 'wrong' ? 0 : 4)
+  }
 })
 
 test('what this node does not know is gone for those who ask', () => {
