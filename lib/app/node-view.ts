@@ -4,6 +4,8 @@ import type { ImageView, PeerView, WhereView } from '../core/ops-view.ts'
 import { formatEndpoint, isReachable, type Member } from '../core/peer.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import { formatReference, parseReference, type Reference, tryParseReference } from '../core/reference.ts'
+import type { FlightsService } from './flights/service.ts'
+import { flightsByNode } from './flights/views.ts'
 import type { QuarantineService } from './quarantine/service.ts'
 import { quarantineView } from './quarantine/view.ts'
 
@@ -14,6 +16,7 @@ export interface ViewSources {
   readonly connector: PeerConnector
   /** Peers of which nothing is taken. */
   readonly quarantine?: Pick<QuarantineService, 'current' | 'has'>
+  readonly flights?: Pick<FlightsService, 'views'>
 }
 
 /** Holders shown for one digest; the count in the verdict is exact. */
@@ -21,12 +24,18 @@ const maxShownHolders = 1000
 
 export function peerViews(sources: ViewSources): PeerView[] {
   const kept = new Map((sources.quarantine?.current() ?? []).map((one) => [one.peerId, quarantineView(one)]))
+  const flights = flightsByNode(sources.membership.self().record.name, sources.flights?.views() ?? [])
   const connected = new Set(sources.connector.connections().map((connection) => connection.peerId))
   return sources.membership
     .members()
     .map((member) => {
       const quarantine = kept.get(member.record.peerId)
-      return { ...peerView(member, sources, connected), ...(quarantine === undefined ? {} : { quarantine }) }
+      const flying = flights.get(member.record.name)
+      return {
+        ...peerView(member, sources, connected),
+        ...(quarantine === undefined ? {} : { quarantine }),
+        ...(flying === undefined ? {} : { flights: flying }),
+      }
     })
     .sort((a, b) => compare(a.name, b.name) || compare(a.peerId, b.peerId))
 }

@@ -312,8 +312,8 @@ async function begin(options: SharingOptions): Promise<Sharing> {
 }
 
 function viewSources(sharing: Sharing) {
-  const { membership, catalog, host: connector, quarantine } = sharing
-  return { membership, catalog, connector, quarantine }
+  const { membership, catalog, host: connector, quarantine, flights } = sharing
+  return { membership, catalog, connector, quarantine, flights }
 }
 
 /** Who is there by the word of membership, for servers. */

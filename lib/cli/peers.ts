@@ -1,17 +1,20 @@
 import type { Command } from 'commander'
-import type { PeerView, QuarantineView } from '../core/ops-view.ts'
+import type { PeerFlightView, PeerView, QuarantineView } from '../core/ops-view.ts'
+import { formatSize } from '../core/units.ts'
 import { type CliContext, examples } from './context.ts'
 import { addNodeOptions, findNode, type NodeOptions } from './find-node.ts'
 import { formatTable, type OutputFormat, outputOption, print, printable } from './output.ts'
 
 const maxShownRegistries = 4
+/** More flights are counted. */
+const maxShownFlights = 24
 
 /** `starling peers` */
 export function addPeersCommand(program: Command, context: CliContext): void {
   const peers = addNodeOptions(program.command('peers'))
     .helpCommand(false)
     .description(
-      'List every member of the cluster that this node knows, the dead ones too; * is this node. Those in quarantine sent it wrong bytes',
+      'List every member of the cluster that this node knows, the dead ones too; * is this node. Those in quarantine sent it wrong bytes. Blobs in flight are shown as far as this node takes part in them or arranges them',
     )
     .addOption(outputOption())
     .addHelpText(
@@ -68,7 +71,21 @@ function peersText(peers: readonly PeerView[]): string {
     peer.peerId,
   ])
   const kept = peers.flatMap((peer) => peer.quarantine ?? [])
-  return `${formatTable(header, rows)}${kept.map(quarantineText).join('')}`
+  return `${formatTable(header, rows)}${flightsText(peers)}${kept.map(quarantineText).join('')}`
+}
+
+function flightsText(peers: readonly PeerView[]): string {
+  const flights = peers.flatMap(({ name, flights = [] }) => flights.map((flight) => ({ name, flight })))
+  const lines = flights.slice(0, maxShownFlights).map(({ name, flight }) => flightText(name, flight))
+  const more = flights.length - lines.length
+  return [...lines, ...(more > 0 ? [`and ${more} more in flight\n`] : [])].join('')
+}
+
+function flightText(name: string, flight: PeerFlightView): string {
+  const { digest, role, parent, reachedBytes, sizeBytes } = flight
+  const how = role === 'lead' ? 'for others' : `from ${parent ?? 'nobody yet'}`
+  const size = sizeBytes === null ? 'an unknown size' : formatSize(sizeBytes)
+  return `${printable(`${name} gets ${digest} ${how}: ${formatSize(reachedBytes)} of ${size}`)}\n`
 }
 
 function registriesText(peer: PeerView): string {

@@ -94,14 +94,16 @@ function clusterFacts(cluster: ClusterStatusView | undefined): readonly (readonl
 function flightsText(flights: readonly FlightView[]): string | readonly string[] {
   if (flights.length === 0) return 'none'
   const lines = flights.slice(0, maxFlights).map((flight) => {
-    const { role, parent, digest, reachedBytes, sizeBytes, participants } = flight
+    const { role, parent, leader, digest, reachedBytes, sizeBytes, savedBytes, participants } = flight
+    const led = leader === null ? '' : `, led by ${leader}`
     const what = {
       lead: 'from upstream, for others',
       follow: `from ${parent ?? 'nobody'}`,
-      steward: `arranged for ${participants} ${participants === 1 ? 'node' : 'nodes'}`,
+      steward: `arranged for ${participants} ${participants === 1 ? 'node' : 'nodes'}${led}`,
     }[role]
     const size = sizeBytes === null ? 'an unknown size' : formatSize(sizeBytes)
-    return `${digest.slice(0, 19)}… ${what}: ${formatSize(reachedBytes)} of ${size}`
+    const saved = savedBytes > 0 ? `, ${formatSize(savedBytes)} saved` : ''
+    return `${digest.slice(0, 19)}… ${what}: ${formatSize(reachedBytes)} of ${size}${saved}`
   })
   const more = flights.length - lines.length
   return more > 0 ? [...lines, `and ${more} more`] : lines

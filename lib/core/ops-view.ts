@@ -57,11 +57,15 @@ export interface FlightView {
   /** It gets the blob from upstream for others, gets it from one of them, or arranges who follows whom. */
   readonly role: 'lead' | 'follow' | 'steward'
   readonly steward: string | null
+  /** Who gets it from upstream, or has all of it; null where only the steward knows, or nobody does. */
+  readonly leader: string | null
   readonly parent: string | null
   readonly state: string
   /** Of a steward: the most that any participant has. */
   readonly reachedBytes: number
   readonly sizeBytes: number | null
+  /** Bytes that its participants, as far as this node knows them, have got from one another so far, and not from upstream. */
+  readonly savedBytes: number
   readonly participants: number
   /** Of a steward: who follows whom. */
   readonly tree: readonly {
@@ -70,6 +74,17 @@ export interface FlightView {
     readonly leads: boolean
     readonly reachedBytes: number
   }[]
+}
+
+/** What a member does in a flight, as far as this node knows. */
+export interface PeerFlightView {
+  readonly registry: string
+  readonly digest: string
+  /** `lead`: from upstream, or it has all of it. */
+  readonly role: 'lead' | 'follow'
+  readonly parent: string | null
+  readonly reachedBytes: number
+  readonly sizeBytes: number | null
 }
 
 /** A peer that sent this node wrong bytes, and of which nothing is taken. */
@@ -137,6 +152,8 @@ export interface PeerView {
   readonly connected: boolean
   /** Present where this node has put it into quarantine. */
   readonly quarantine?: QuarantineView
+  /** Present where this node knows of some. */
+  readonly flights?: readonly PeerFlightView[]
 }
 
 export interface ImageView {

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { drainView } from '../../lib/app/drain-view.ts'
 import { imageViews, peerViews, type ViewSources, whereView } from '../../lib/app/node-view.ts'
 import type { PeerConnector } from '../../lib/core/cluster.ts'
+import type { FlightView } from '../../lib/core/ops-view.ts'
 import { fakeCatalog, fakeDigest, fakeMember, fakeMembership } from '../support/fake-cluster.ts'
 
 const self = fakeMember('self', { self: true })
@@ -36,6 +37,47 @@ describe('views of a node', () => {
       ],
     )
     assert.equal(peers[0]?.zone, 'rack-1')
+  })
+
+  it('show what each member does in the flights that this node knows', () => {
+    const known = { registry: 'docker.io', digest: here, state: 'open', sizeBytes: 100 } as const
+    const views: readonly FlightView[] = [
+      {
+        ...known,
+        role: 'follow',
+        steward: 'node-a',
+        leader: null,
+        parent: 'node-a',
+        reachedBytes: 10,
+        savedBytes: 10,
+        participants: 1,
+        tree: [],
+      },
+      {
+        ...known,
+        role: 'steward',
+        steward: 'self',
+        leader: 'node-a',
+        parent: null,
+        reachedBytes: 20,
+        savedBytes: 8,
+        participants: 2,
+        tree: [
+          { node: 'node-a', parent: null, leads: true, reachedBytes: 20 },
+          { node: 'self', parent: 'node-a', leads: false, reachedBytes: 8 },
+        ],
+      },
+    ]
+    const peers = peerViews({ ...sources, flights: { views: () => [...views] } })
+    const flying = { registry: 'docker.io', digest: here, sizeBytes: 100 }
+    assert.deepEqual(
+      peers.map(({ name, flights }) => [name, flights]),
+      [
+        ['node-a', [{ ...flying, role: 'lead', parent: null, reachedBytes: 20 }]],
+        ['node-b', undefined],
+        ['self', [{ ...flying, role: 'follow', parent: 'node-a', reachedBytes: 10 }]],
+      ],
+    )
   })
 
   const verdicts: readonly [string, RegExp][] = [

@@ -19,6 +19,8 @@ const quarantine: QuarantineView = {
   times: 2,
 }
 
+const flight = { registry: 'docker.io', digest: testDigest, sizeBytes: 2 * 2 ** 20 }
+
 describe('starling peers and the quarantine', () => {
   let folder: TempFolder
   let socket = ''
@@ -32,7 +34,19 @@ describe('starling peers and the quarantine', () => {
     const [self] = view.peers()
     if (self === undefined) throw new Error('the view has no peers')
     server = createOpsServer({
-      view: { ...view, peers: () => [self, { ...self, name: 'node-9', self: false, quarantine }] },
+      view: {
+        ...view,
+        peers: () => [
+          { ...self, flights: [{ ...flight, role: 'lead', parent: null, reachedBytes: 2 ** 20 }] },
+          {
+            ...self,
+            name: 'node-9',
+            self: false,
+            quarantine,
+            flights: [{ ...flight, role: 'follow', parent: 'node-1', reachedBytes: 0 }],
+          },
+        ],
+      },
       admin: {
         async 'peers-release'(body) {
           released.push(body)
@@ -61,6 +75,14 @@ describe('starling peers and the quarantine', () => {
     assert.ok(!line.includes('\u001b'))
     const json = await runCli('peers', '--socket', socket, '--output', 'json')
     assert.equal(JSON.parse(json.stdout)[1].quarantine.digest, testDigest)
+  })
+
+  it('say who gets which blob in flight from whom, and how far it is', async () => {
+    const { stdout } = await runCli('peers', '--socket', socket)
+    assert.match(stdout, new RegExp(`^node-1 gets ${testDigest} for others: 1 MiB of 2 MiB$`, 'm'))
+    assert.match(stdout, new RegExp(`^node-9 gets ${testDigest} from node-1: 0 B of 2 MiB$`, 'm'))
+    const json = await runCli('peers', '--socket', socket, '--output', 'json')
+    assert.equal(JSON.parse(json.stdout)[1].flights[0].parent, 'node-1')
   })
 
   it('release takes a peer out, wherever the socket is named', async () => {

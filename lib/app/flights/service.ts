@@ -184,7 +184,8 @@ export function createFlightsService(options: FlightsOptions): FlightsService {
     },
     async claim(key, { lost, holders }) {
       if (!running || !isEnabled(key.registry)) return holders.length > 0 ? undefined : { role: 'upstream' }
-      const seen = await downloads.look(key)
+      const looked = await downloads.glance(key)
+      const seen = looked?.state === 'wrong' ? undefined : looked
       // Nobody would answer any more.
       if (!running) return holders.length > 0 ? undefined : { role: 'upstream' }
       if (holders.length > 0 && (seen?.sizeBytes ?? 0) < arrangedFromBytes) {
@@ -237,6 +238,6 @@ export function createFlightsService(options: FlightsOptions): FlightsService {
       if (member.state === 'dead' || member.state === 'left')
         stepSteward({ type: 'member-gone', peerId: member.record.peerId })
     },
-    views: () => flightViews(claimant.roles.values(), steward.summaries(), memberOf),
+    views: () => flightViews(self, claimant.roles.values(), steward.summaries(), memberOf),
   }
 }
