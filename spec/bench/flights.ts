@@ -1,128 +1,151 @@
-import { type Lab, registry, startLab } from '../integration/containerd-lab.ts'
-import { namespaceNetwork } from '../support/cluster/namespaces.ts'
-import { buildImage } from '../support/oci-image.ts'
+import type { Lab } from '../integration/containerd-lab.ts'
 import type { Benchmark } from './benchmark.ts'
-import { cpuSeconds, residentBytes } from './support/process-usage.ts'
-import { median, quantile, round } from './support/statistics.ts'
+import {
+  type FlightFigures,
+  type FlightRun,
+  idealSeconds,
+  mib,
+  ratesOf,
+  runFlight,
+  withFlightLab,
+} from './support/flight-runs.ts'
+import { median, round } from './support/statistics.ts'
 
-const mib = 2 ** 20
-/** 200 and 100 Mbit/s. */
-const linkRate = 25_000_000
-const upstreamRate = 12_500_000
-
-interface Shape {
+interface Setting {
   readonly nodes: number
-  readonly layers: readonly number[]
-  readonly holders: number
-  readonly flights: boolean
+  /** Rates, and sizes with them, are these parts of 200 and 100 Mbit/s and 200 MiB. */
+  readonly divisor: number
+  readonly rounds: number
 }
 
-interface Run {
-  readonly makespan: number
-  readonly p50: number
-  readonly copies: number
-  readonly cpu: number
-  readonly memory: number
+const columns = [
+  'image',
+  'flights',
+  'nodes',
+  'ideal s',
+  'all done s',
+  '÷ ideal',
+  'slowest round s',
+  'p50 s',
+  'copies from upstream',
+  'most sent by one, copies',
+  'CPU s of the busiest node',
+  'its memory MiB',
+  'machine busy %',
+]
+
+/** `alone`, or who has it and whether flights are on. */
+const partNames = ['alone', 'new-on', 'held-on', 'new-off', 'held-off'] as const
+
+async function measure(
+  lab: Lab,
+  setting: Setting,
+  run: FlightRun,
+  log: (line: string) => void,
+  on: boolean,
+): Promise<(string | number)[]> {
+  const runs: FlightFigures[] = []
+  for (let index = 0; index < setting.rounds; index++) {
+    runs.push(await runFlight(lab, run))
+    log(`flights ${on ? 'on' : 'off'}, ${run.pullers.length} nodes: ${JSON.stringify(runs.at(-1))}`)
+  }
+  const of = (pick: (figures: FlightFigures) => number) => round(median(runs.map(pick)))
+  const ideal = idealSeconds(run, ratesOf(setting.divisor))
+  const makespan = of((figures) => figures.makespan)
+  return [
+    `${run.layers.length} × ${round((run.layers[0] ?? 0) / mib, 1)} MiB, ${run.holders === 0 ? 'nobody has it' : 'one has it'}`,
+    on ? 'on' : 'off',
+    run.pullers.length,
+    round(ideal),
+    makespan,
+    round(makespan / ideal),
+    round(Math.max(...runs.map((figures) => figures.makespan))),
+    of(({ p50 }) => p50),
+    of(({ copies }) => copies),
+    of(({ sentCopies }) => sentCopies),
+    of(({ cpu }) => cpu),
+    of(({ memoryMib }) => memoryMib),
+    of(({ machine }) => machine * 100),
+  ]
 }
 
-/** What links alone allow: upstream once, or a holder's uplink once. */
-function idealSeconds({ layers, holders }: Shape): number {
-  const sizeBytes = layers.reduce((sum, size) => sum + size, 0)
-  return sizeBytes / (holders > 0 ? linkRate : upstreamRate)
-}
-
-let images = 0
-
-async function runOnce(lab: Lab, shape: Shape): Promise<Run> {
-  const target = `bench/new:${++images}`
-  const image = await buildImage({
-    seed: `${target} ${process.pid}`,
-    layers: shape.layers.map((sizeBytes) => ({ sizeBytes })),
-  })
-  await lab.push(target, image)
-  const name = `${registry}/${target}`
-  for (let index = 0; index < shape.holders; index++) await lab.node(index).containerd.pull(name)
-  const pids = lab.nodes.flatMap(({ starling }) => starling.pid ?? [])
-  const before = pids.map(cpuSeconds)
-  lab.upstream.forget()
-  const startedMs = performance.now()
-  const pulls = lab.nodes.slice(shape.holders).map(async ({ containerd }) => {
-    await containerd.pull(name)
-    return (performance.now() - startedMs) / 1000
-  })
-  const seconds = await Promise.all(pulls)
-  const sizeBytes = [...image.blobs.values()].reduce((sum, { descriptor }) => sum + descriptor.size, 0)
-  const sent = lab.upstream.requests().reduce((sum, { bytes }) => sum + bytes, 0)
-  for (const { containerd } of lab.nodes) await containerd.ctr('images', 'rm', '--sync', name)
+function newImageBenchmark(name: string, setting: Setting): Benchmark {
+  const { linkMbit, upstreamMbit } = ratesOf(setting.divisor)
   return {
-    makespan: Math.max(...seconds),
-    p50: quantile(seconds, 0.5),
-    copies: sent / sizeBytes,
-    cpu: Math.max(...pids.map((pid, index) => cpuSeconds(pid) - (before[index] ?? 0))),
-    memory: Math.max(...pids.map((pid) => residentBytes(pid, 'VmHWM'))) / mib,
+    name,
+    title: `A new image pulled by ${setting.nodes} nodes at once: links of ${linkMbit} Mbit/s, upstream of ${upstreamMbit} Mbit/s`,
+    parts: partNames,
+    async run(log, { quick, parts }) {
+      const small = quick ? 8 : 1
+      const used = quick ? { ...setting, nodes: Math.min(4, setting.nodes), rounds: 1 } : setting
+      const size = mib / setting.divisor / small
+      const shapes = [[200 * size], Array<number>(4).fill(25 * size)]
+      const all = Array.from({ length: used.nodes }, (_, index) => index)
+      const isWanted = (part: string) => parts === undefined || parts.length === 0 || parts.includes(part)
+      const rows: (string | number)[][] = []
+      for (const on of [true, false]) {
+        const wanted = partNames.filter((part) => isWanted(part) && (part.endsWith('off') ? !on : on))
+        if (wanted.length === 0) continue
+        await withFlightLab(
+          { nodes: used.nodes, rates: ratesOf(setting.divisor), flights: on },
+          async (lab) => {
+            for (const part of wanted) {
+              const holders = part.startsWith('held') ? 1 : 0
+              const pullers = part === 'alone' ? [0] : all.slice(holders)
+              for (const layers of shapes)
+                rows.push(await measure(lab, used, { layers, holders, pullers }, log, on))
+            }
+          },
+        )
+      }
+      return {
+        columns,
+        rows,
+        notes: [
+          `Network namespaces with a token bucket of ${linkMbit} Mbit/s each way, real containerds (ctr images pull, with unpacking), docker-registry behind a proxy of ${upstreamMbit} Mbit/s; medians of ${used.rounds}.`,
+          'All nodes share the processors of one machine; the ideal counts the links alone. Rows of one node are a pull that is alone.',
+        ],
+      }
+    },
   }
 }
 
-/** A new image that nodes with slow links, and containerds, pull from a slow upstream at once; with flights and without. */
-export const flights: Benchmark = {
-  name: 'flights',
-  title: 'A new image pulled by all nodes at once: links of 200 Mbit/s, upstream of 100 Mbit/s',
-  parts: ['new-on', 'held-on', 'new-off', 'held-off'],
-  async run(log, { quick, parts }) {
+/** With links as fast as eight containerds on one small machine can hardly fill. */
+export const flights = newImageBenchmark('flights', { nodes: 8, divisor: 1, rounds: 3 })
+/** The same in proportion, where the links bind and not the processors. */
+export const flightsQuarter = newImageBenchmark('flights-quarter', { nodes: 8, divisor: 4, rounds: 3 })
+export const flightsTwenty = newImageBenchmark('flights-twenty', { nodes: 20, divisor: 8, rounds: 3 })
+
+/** Half of the layer has come when its leader is killed; compared with the same pull in peace. */
+export const flightsKilled: Benchmark = {
+  name: 'flights-killed',
+  title: 'A new image pulled by eight nodes at once, and the node that leads is killed at half',
+  async run(log, { quick }) {
+    const divisor = 4
     const nodes = quick ? 4 : 8
-    const scale = quick ? 8 : 1
     const rounds = quick ? 1 : 3
-    const layers = { one: [(200 / scale) * mib], four: Array(4).fill((25 / scale) * mib) as number[] }
-    const rows: (string | number)[][] = []
-    for (const on of [true, false]) {
-      const wanted = [0, 1].filter((holders) => {
-        const part = `${holders === 0 ? 'new' : 'held'}-${on ? 'on' : 'off'}`
-        return parts === undefined || parts.length === 0 || parts.includes(part)
-      })
-      if (wanted.length === 0) continue
-      await using network = await namespaceNetwork(nodes, { rate: '200mbit' })
-      const configure = (config: Readonly<Record<string, unknown>>) => ({ ...config, flights: on })
-      await using lab = await startLab({ nodes, network, bytesPerSecond: upstreamRate, configure })
-      for (const holders of wanted) {
-        for (const sizes of [layers.one, layers.four]) {
-          const shape: Shape = { nodes, layers: sizes, holders, flights: on }
-          const runs: Run[] = []
-          for (let round = 0; round < rounds; round++) {
-            runs.push(await runOnce(lab, shape))
-            log(`flights ${on ? 'on' : 'off'}, ${holders} holders: ${JSON.stringify(runs.at(-1))}`)
-          }
-          const of = (pick: (run: Run) => number) => round(median(runs.map(pick)))
-          const ideal = idealSeconds(shape)
-          rows.push([
-            `${sizes.length} × ${(sizes[0] ?? 0) / mib} MiB, ${holders === 0 ? 'nobody has it' : 'one has it'}`,
-            on ? 'on' : 'off',
-            round(ideal),
-            of(({ makespan }) => makespan),
-            round(of(({ makespan }) => makespan) / ideal),
-            of(({ p50 }) => p50),
-            of(({ copies }) => copies),
-            of(({ cpu }) => cpu),
-            of(({ memory }) => memory),
-          ])
+    const layers = [((quick ? 25 : 200) * mib) / divisor]
+    const pullers = Array.from({ length: nodes }, (_, index) => index)
+    const rates = ratesOf(divisor)
+    const times = { peace: [] as number[], killed: [] as number[] }
+    await withFlightLab({ nodes, rates, flights: true }, async (lab) => {
+      for (let index = 0; index < rounds; index++) {
+        for (const [how, more] of [
+          ['peace', {}],
+          ['killed', { killLeaderAt: 0.5 }],
+        ] as const) {
+          const figures = await runFlight(lab, { layers, holders: 0, pullers, ...more })
+          times[how].push(figures.makespan)
+          log(`${how}: ${JSON.stringify(figures)}`)
         }
       }
-    }
+    })
+    const [peace, killed] = [median(times.peace), median(times.killed)]
     return {
-      columns: [
-        'image',
-        'flights',
-        'ideal s',
-        'all done s',
-        '÷ ideal',
-        'p50 s',
-        'copies from upstream',
-        'CPU s of the busiest node',
-        'its memory MiB',
-      ],
-      rows,
+      columns: ['in peace s', 'leader killed s', 'added s', 'most added s'],
+      rows: [[round(peace), round(killed), round(killed - peace), round(Math.max(...times.killed) - peace)]],
       notes: [
-        `${nodes} network namespaces with a token bucket of 200 Mbit/s each way, real containerds (ctr images pull), docker-registry behind a proxy of 100 Mbit/s; medians of ${rounds}.`,
-        'All nodes share the processors of one machine; the ideal counts the links alone.',
+        `Links of ${rates.linkMbit} Mbit/s, upstream of ${rates.upstreamMbit} Mbit/s, one layer of ${round((layers[0] ?? 0) / mib, 1)} MiB; medians of ${rounds}.`,
       ],
     }
   },

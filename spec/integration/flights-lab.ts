@@ -35,18 +35,22 @@ export async function flightsOf({ starling }: LabNode): Promise<readonly FlightV
   return (await starling.ops<StatusView>('status')).flights ?? []
 }
 
-/** The node that fetches the blob from upstream, once it has some of it. */
-export function leaderOf(digest: Digest, nodes: readonly LabNode[]): Promise<LabNode> {
+/** The node that fetches the blob from upstream, once it has so much of it. */
+export function leaderOf(
+  digest: Digest,
+  nodes: readonly LabNode[],
+  reachedBytes = 2 * mib,
+): Promise<LabNode> {
   return eventually(
     async () => {
       for (const node of nodes) {
-        if ((await ingestedBytes(node.containerd, digest)) < 2 * mib) continue
+        if ((await ingestedBytes(node.containerd, digest)) < reachedBytes) continue
         const flights = await flightsOf(node)
         if (flights.some((flight) => flight.digest === digest && flight.role === 'lead')) return node
       }
       return undefined
     },
-    { what: 'somebody leads' },
+    { what: 'somebody leads', timeoutMs: 60_000 },
   )
 }
 
