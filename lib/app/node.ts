@@ -199,9 +199,9 @@ export async function startNode(
       })
     }
 
-    const layers = createLayersWatch(config.store)
+    const layers = createLayersWatch(() => live().store)
     const imports = createImagesFolder({
-      config,
+      config: live,
       clock,
       log,
       metrics,
@@ -270,6 +270,7 @@ export async function startNode(
       sharing?.registry.lookupsChanged()
       followSoon()
       void turn.then(() => hosts.sync())
+      if (next.store !== before.store) void layers.look()
     })
     await hosts.start()
     closers.push(() => hosts.stop())

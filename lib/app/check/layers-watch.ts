@@ -14,13 +14,23 @@ export interface LayersWatch extends Service {
   look(): Promise<void>
 }
 
-/** `files`: where the configuration may be; default the usual places. */
-export function createLayersWatch(store: NodeConfig['store'], files?: readonly string[]): LayersWatch {
+/**
+ * @param storeNow the store of the node as it is configured now
+ * @param files where containerd's configuration may be; default the usual places
+ */
+export function createLayersWatch(
+  storeNow: () => NodeConfig['store'],
+  files?: readonly string[],
+): LayersWatch {
   let problem: string | undefined
   let timer: NodeJS.Timeout | undefined
 
   async function look(): Promise<void> {
-    if (store.type !== 'containerd') return
+    const store = storeNow()
+    if (store.type !== 'containerd') {
+      problem = undefined
+      return
+    }
     const file = await firstReadable(files ?? containerdConfigFiles(store.socket))
     const facts = file === undefined ? undefined : await readContainerdConfig(file).catch(() => undefined)
     const { verdict, detail } = discardedLayers(facts?.discardsLayers ?? false, file ?? '')

@@ -48,7 +48,7 @@ interface Loaded {
 }
 
 /** What a running node is bound to. */
-const fixedKeys = ['node', 'dataDir', 'ops', 'log', 'shutdownGraceMs', 'join'] as const
+const fixedKeys = ['node', 'dataDir', 'ops', 'log', 'metrics', 'shutdownGraceMs', 'join'] as const
 
 /**
  * Follows the files: a change is read and checked as a whole, and applied only where all of it is good. A registries.yaml

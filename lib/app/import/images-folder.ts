@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { ImportProgress } from '../../archive/import-archive.ts'
 import { compressionOfName } from '../../archive/unpack.ts'
 import type { MirrorAccess } from '../../config/registry-hosts.ts'
@@ -19,7 +20,8 @@ import { type FileRecord, readState, writeState } from './state-file.ts'
 import { openWriter } from './writer.ts'
 
 export interface ImagesFolderOptions {
-  readonly config: NodeConfig
+  /** As it is now: another folder, platform or store counts from the next look. */
+  readonly config: () => NodeConfig
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
@@ -42,25 +44,36 @@ type Waiting = NonNullable<FileRecord['waiting']>
  * done is remembered over restarts.
  */
 export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
-  const { config, clock, metrics } = options
-  const { dir } = config.images
+  const { clock, metrics } = options
+  /** One look works with one configuration. */
+  let config = options.config()
   const log = options.log.child({ part: 'import' })
   const stateFile = join(importDir(config.dataDir), 'state.json')
   const stopping = new AbortController()
   const state = new Map<string, FileRecord>()
   /** When a list that waits was tried last, in monotonic milliseconds. */
   const triedMs = new Map<string, number>()
+  let isStoreNew = false
   let current: ImportView['current']
   let problem: string | undefined
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> = Promise.resolve()
 
   async function look(): Promise<void> {
-    const files = await listFolder(dir)
+    const next = options.config()
+    // Another store may have nothing of what this one was given.
+    if (!isDeepStrictEqual(next.store, config.store)) isStoreNew = true
+    config = next
+    const files = await listFolder(config.images.dir)
     const plan = planFolder(files, state, clock.wallMs())
-    const again = new Set(listsToRetry(state, triedMs, options.offered, clock.monotonicMs()))
+    const again = new Set(
+      isStoreNew ? state.keys() : listsToRetry(state, triedMs, options.offered, clock.monotonicMs()),
+    )
     const due = [...new Set([...plan.due, ...files.filter(({ name }) => again.has(name))])]
-    if (due.length === 0 && plan.gone.length === 0) return
+    if (due.length === 0 && plan.gone.length === 0) {
+      isStoreNew = false
+      return
+    }
     const lock = await lockImports(config.dataDir, {
       signal: stopping.signal,
       onWait: () => log.info({}, 'another process imports; waiting for it'),
@@ -68,6 +81,7 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
     try {
       for (const [index, file] of due.entries()) await importOne(file, due.length - index - 1)
       if (plan.gone.length > 0) await letGo(plan.gone)
+      isStoreNew = false
     } finally {
       await lock.release()
     }
@@ -88,7 +102,10 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
       metrics.count('starling_imports_total', { outcome: record.outcome })
       const durationMs = Math.round(clock.monotonicMs() - startedMs)
       const { problem, waiting = [] } = record.next
-      const fields = { file: join(dir, file.name), images: record.next.images.map(({ name }) => name) }
+      const fields = {
+        file: join(config.images.dir, file.name),
+        images: record.next.images.map(({ name }) => name),
+      }
       if (record.outcome === 'unchanged')
         log.info(fields, 'a file has the bytes that it had; nothing was imported')
       else if (waiting.length > 0) logWaiting(fields, before, waiting)
@@ -114,7 +131,7 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
     const alike = again ? [] : knownContents(file, state)
     triedMs.set(file.name, clock.monotonicMs())
     const job = {
-      path: join(dir, file.name),
+      path: join(config.images.dir, file.name),
       store,
       platform,
       known: alike,
@@ -214,7 +231,7 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
       await running
     },
     view: () => ({
-      folder: dir,
+      folder: options.config().images.dir,
       problem,
       current,
       files: [...state].map(([file, record]) => ({

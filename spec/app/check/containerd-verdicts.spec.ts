@@ -106,7 +106,7 @@ describe('a running node', () => {
       namespaces: ['k8s.io'],
       contentPath: undefined,
     } as const
-    const watch = createLayersWatch(store, [join(folder.path, 'none.toml'), file])
+    const watch = createLayersWatch(() => store, [join(folder.path, 'none.toml'), file])
     await watch.start()
     try {
       assert.equal(watch.problem(), undefined)
