@@ -37,7 +37,10 @@ export interface RegistryLimits extends HostRateLimits, RegistryTuning {
   readonly firstByteTimeoutMs: number
   /** The client has waited this long for a first byte: 404, so that it goes on elsewhere. */
   readonly openBudgetMs: number
-  /** An answer of the control plane. */
+  /**
+   * An answer of the control plane. It answers from memory, so that only a machine whose processors are all taken, by threads
+   * that start for instance, makes it late: a client without any other place to ask should get through that.
+   */
   readonly lookupTimeoutMs: number
   /** A blob in flight that grows no more for this long ends where it is; its first byte may take as long. */
   readonly flightCeilingMs: number
@@ -63,7 +66,7 @@ export const defaultRegistryLimits: RegistryLimits = {
   connectTimeoutMs: 1000,
   firstByteTimeoutMs: 2000,
   openBudgetMs: 10_000,
-  lookupTimeoutMs: 2000,
+  lookupTimeoutMs: 5000,
   flightCeilingMs: 20_000,
   storeTimeoutMs: 10_000,
   clientTimeoutMs: 300_000,

@@ -7,6 +7,7 @@ import type { CredentialSet } from '../../core/credentials.ts'
 import { describeError, StarlingError } from '../../core/errors.ts'
 import type { Logger, Metrics, Service, Subscribable } from '../../core/ports.ts'
 import type { Settings, SettingsSet } from '../../core/settings.ts'
+import { keysThatAsk, waitingKeys } from './change-effects.ts'
 import { readConfig, readRegistries } from './config-files.ts'
 
 /** How often the files are looked at; a poll also sees a mounted ConfigMap, whose links are exchanged. */
@@ -16,11 +17,11 @@ export interface LiveFilesOptions {
   readonly config: NodeConfig
   /** Where `config` is from; undefined: it does not change. */
   readonly configFile?: string | undefined
-  /** Reads and checks the trust files of a configuration; undefined: they do not change. */
   /** How the configuration is read anew; default: to look at it. */
   readonly readConfig?: ((file: string) => Promise<NodeConfig>) | undefined
   /** False while the servers of the cluster have mirroring off: then nothing is mirrored, whatever the files say. */
   readonly sharingAllowed?: Subscribable<boolean> | undefined
+  /** Reads and checks the trust files of a configuration; undefined: they do not change. */
   readonly loadCredentials?: ((config: NodeConfig) => Promise<CredentialSet>) | undefined
   readonly credentials?: (Subscribable<CredentialSet> & { replace(set: CredentialSet): void }) | undefined
   readonly log: Logger
@@ -48,7 +49,7 @@ interface Loaded {
 }
 
 /** What a running node is bound to. */
-const fixedKeys = ['node', 'dataDir', 'ops', 'log', 'metrics', 'shutdownGraceMs', 'join'] as const
+const fixedKeys = keysThatAsk('next start')
 
 /**
  * Follows the files: a change is read and checked as a whole, and applied only where all of it is good. A registries.yaml
@@ -61,7 +62,7 @@ export function createLiveFiles(options: LiveFilesOptions): LiveFiles {
   let loaded: Loaded
   let settings: SettingsSet = { mirrors: { names: [], wildcard: false } }
   let problem: string | undefined
-  let pending: string[] = []
+  let pending: readonly string[] = []
   let seen = ''
   let timer: NodeJS.Timeout | undefined
   let turn: Promise<void> = Promise.resolve()
@@ -108,7 +109,7 @@ export function createLiveFiles(options: LiveFilesOptions): LiveFiles {
   function apply(next: Loaded): void {
     const before = loaded
     for (const warning of next.registries.warnings) log.warn({ file: next.registries.file }, warning.format())
-    pending = fixedKeys.filter((key) => differs(next.config[key], options.config[key]))
+    pending = waitingKeys(options.config, next.config)
     // What a running node is bound to stays as it was, so that all of its parts agree.
     const fixed = Object.fromEntries(fixedKeys.map((key) => [key, options.config[key]]))
     loaded = { ...next, config: { ...next.config, ...fixed } }

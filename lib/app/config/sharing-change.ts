@@ -1,19 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { NodeConfig } from '../../core/config.ts'
+import { keysThatAsk } from './change-effects.ts'
 
 /** What a change of the configuration asks of the sharing part: nothing, other bounds of transfers, another listener, or to be built anew. */
 export type SharingChange = 'none' | 'tune' | 'registry' | 'restart'
 
-const restartKeys = [
-  'p2p',
-  'bootstrap',
-  'store',
-  'auditIntervalMs',
-  'excludeReferences',
-  'shareLatest',
-  'shutdownGraceMs',
-  'flightPatienceMs',
-] as const
+const restartKeys = keysThatAsk('sharing')
 
 /** Is the registry API to be served elsewhere, or by other threads? */
 export function registryMoves(before: NodeConfig, after: NodeConfig): boolean {
