@@ -1,5 +1,6 @@
 import type { PeerId } from '../core/peer-id.ts'
 import type { Rng } from '../core/ports.ts'
+import { shuffled } from '../core/shuffled.ts'
 
 /** A live member that could be a neighbour. */
 export interface NeighbourCandidate {
@@ -66,15 +67,4 @@ export function planNeighbours(
   const spare = [...kept].filter((peerId) => !needed.has(peerId))
   const surplus = Math.max(0, kept.size + dial.size - bounds.maximum)
   return { dial: [...dial], drop: spare.slice(0, surplus) }
-}
-
-function shuffled<T>(items: readonly T[], rng: Rng): T[] {
-  const result = [...items]
-  for (let index = result.length - 1; index > 0; index--) {
-    const other = Math.floor(rng.next() * (index + 1))
-    const moved = result[index]!
-    result[index] = result[other]!
-    result[other] = moved
-  }
-  return result
 }

@@ -64,7 +64,8 @@ export async function createNode(options: NodeOptions): Promise<ClusterNode> {
       maxParallelDials: 32,
       maxDialQueueLength: 256,
       maxPeerAddrsToDial: 8,
-      addressDialTimeout: 3_000,
+      // With the handshake, which takes seconds between nodes that have to wait for their cores.
+      addressDialTimeout: 6_000,
       addressSorter: () => 0,
       inboundUpgradeTimeout: 8_000,
       inboundStreamProtocolNegotiationTimeout: 5_000,

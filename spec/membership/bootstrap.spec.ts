@@ -20,10 +20,17 @@ const silent: Logger = {
 function play(t: TestContext) {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const other: PeerId = makeIdentity().peerId
-  const world = { asked: [] as string[], answers: true, company: false, covered: new Set<string>() }
+  const world = {
+    asked: [] as string[],
+    answers: true,
+    silent: false,
+    company: false,
+    covered: new Set<string>(),
+  }
   const connector = {
     connect: (endpoint: typeof here) => {
       world.asked.push(formatEndpoint(endpoint))
+      if (world.silent) return new Promise(() => undefined)
       return world.answers ? Promise.resolve(other) : Promise.reject(new Error('nobody is there'))
     },
   } as unknown as BootstrapParts['connector']
@@ -53,6 +60,8 @@ test('a cluster that has lost the other half asks the bootstrap addresses withou
   const { bootstrap, world, settle, pass } = play(t)
   bootstrap.start()
   await settle()
+  assert.deepEqual(world.asked, ['10.0.0.1:5001'])
+  await pass(1_000)
   assert.deepEqual(world.asked, ['10.0.0.1:5001', '10.0.0.2:5001'])
   world.company = true
   world.covered = new Set(['10.0.0.1:5001', '10.0.0.2:5001'])
@@ -63,6 +72,27 @@ test('a cluster that has lost the other half asks the bootstrap addresses withou
   world.answers = false
   for (let minute = 0; minute < 3; minute++) await pass(60_000)
   assert.deepEqual(world.asked, ['10.0.0.2:5001', '10.0.0.2:5001', '10.0.0.2:5001'])
+})
+
+test('an address that the first answer has made known as that of a live member is not asked', async (t) => {
+  const { bootstrap, world, settle, pass } = play(t)
+  bootstrap.start()
+  await settle()
+  world.covered = new Set(['10.0.0.1:5001', '10.0.0.2:5001'])
+  await pass(1_000)
+  await pass(1_000)
+  assert.deepEqual(world.asked, ['10.0.0.1:5001'])
+})
+
+test('an address that is silent holds the next one up for a second, not for its whole time', async (t) => {
+  const { bootstrap, world, settle, pass } = play(t)
+  world.silent = true
+  bootstrap.start()
+  await settle()
+  await pass(999)
+  assert.deepEqual(world.asked, ['10.0.0.1:5001'])
+  await pass(1)
+  assert.deepEqual(world.asked, ['10.0.0.1:5001', '10.0.0.2:5001'])
 })
 
 test('a node that finds nobody asks again soon, then less and less often', async (t) => {

@@ -1,12 +1,20 @@
-import { forEachBounded } from '../../core/bounded.ts'
 import type { PeerConnector } from '../../core/cluster.ts'
 import { describeError } from '../../core/errors.ts'
 import { type Endpoint, formatEndpoint } from '../../core/peer.ts'
 import type { PeerId } from '../../core/peer-id.ts'
 import type { Logger, Rng } from '../../core/ports.ts'
+import { shuffled } from '../../core/shuffled.ts'
 
-const connectTimeoutMs = 5_000
-const maxConcurrentDials = 8
+const connectTimeoutMs = 10_000
+/**
+ * One address is asked at a time: who has answered names the others, and a cluster that starts whole would spend itself on
+ * handshakes with its bootstrap nodes. The first that is silent for so long is no longer waited for, the next one half as long.
+ */
+const firstPatienceMs = 1_000
+const minPatienceMs = 50
+const maxUnanswered = 32
+/** After an answer, until what the other one knows is known here. */
+const newsMs = 1_000
 const maxRemembered = 8
 const firstRetryMs = 500
 const maxRetryMs = 10_000
@@ -28,11 +36,12 @@ export interface BootstrapParts {
   readonly exchange: (peer: PeerId) => Promise<boolean>
 }
 
-/** Joins the cluster: asks every bootstrap address until somebody answers, and those without a live member again later. */
+/** Joins the cluster: asks all bootstrap addresses where no live member is known, and those that did not answer again later. */
 export class Bootstrap {
   readonly #parts: BootstrapParts
   #timer: NodeJS.Timeout | undefined
   #attempt = 0
+  #isAlone = true
   #stopped = false
 
   constructor(parts: BootstrapParts) {
@@ -51,17 +60,13 @@ export class Bootstrap {
 
   async #round(): Promise<void> {
     const { logger, rng, hasCompany } = this.#parts
-    const wasAlone = !hasCompany()
-    const endpoints = await this.#endpoints(wasAlone)
-    let reached = 0
-    await forEachBounded(endpoints, maxConcurrentDials, async (endpoint) => {
-      if (!this.#stopped && (await this.#ask(endpoint))) reached++
-    })
+    this.#isAlone = !hasCompany()
+    const endpoints = await this.#endpoints(this.#isAlone)
+    const reached = await this.#askInTurn(endpoints)
     if (this.#stopped) return
     const isAlone = !hasCompany() && reached === 0
     if (isAlone && this.#attempt === 0)
       logger.info({ asked: endpoints.map(formatEndpoint) }, 'no other node found yet, asking again')
-    if (wasAlone && reached > 0) logger.info({ reached }, 'joined the cluster')
     this.#attempt = isAlone ? this.#attempt + 1 : 0
     const backoffMs = Math.min(maxRetryMs, firstRetryMs * 2 ** Math.max(0, this.#attempt - 1))
     const waitMs = (isAlone ? backoffMs : askAgainMs) * (0.5 + rng.next())
@@ -80,11 +85,45 @@ export class Bootstrap {
     const known = isAlone ? remembered() : []
     const start = Math.floor(rng.next() * Math.max(1, known.length))
     const old = [...known.slice(start), ...known.slice(0, start)].slice(0, maxRemembered).flat()
-    return [...configured, ...old].filter((endpoint) => {
+    const chosen = [...configured, ...old].filter((endpoint) => {
       const text = formatEndpoint(endpoint)
       if (skip.has(text)) return false
       skip.add(text)
       return true
+    })
+    // Not all begin with the first of the list.
+    return shuffled(chosen, rng)
+  }
+
+  /** Resolves with the number of those that answered, once all have answered or failed. */
+  async #askInTurn(endpoints: readonly Endpoint[]): Promise<number> {
+    const { covered, rng } = this.#parts
+    const asked = new Set<Promise<boolean>>()
+    let reached = 0
+    let patienceMs = firstPatienceMs
+    for (const [index, endpoint] of endpoints.entries()) {
+      if (this.#stopped) break
+      if (covered().has(formatEndpoint(endpoint))) continue
+      while (asked.size >= maxUnanswered) await Promise.race(asked)
+      const asking = this.#ask(endpoint)
+      asked.add(asking)
+      void asking.then((answered) => {
+        asked.delete(asking)
+        if (answered) reached++
+      })
+      if (index === endpoints.length - 1) break
+      const answered = await Promise.race([asking, this.#pause(patienceMs * (0.5 + rng.next()))])
+      clearTimeout(this.#timer)
+      if (answered === undefined) patienceMs = Math.max(minPatienceMs, patienceMs / 2)
+      else if (answered) await this.#pause(newsMs * (0.5 + rng.next()))
+    }
+    await Promise.all(asked)
+    return reached
+  }
+
+  #pause(durationMs: number): Promise<undefined> {
+    return new Promise((resolve) => {
+      this.#timer = setTimeout(resolve, durationMs, undefined)
     })
   }
 
@@ -92,7 +131,10 @@ export class Bootstrap {
     const { connector, exchange, logger, self } = this.#parts
     try {
       const peer = await connector.connect(endpoint, connectTimeoutMs)
-      return peer !== self && (await exchange(peer))
+      if (peer === self || !(await exchange(peer))) return false
+      if (this.#isAlone) logger.info({ through: formatEndpoint(endpoint) }, 'joined the cluster')
+      this.#isAlone = false
+      return true
     } catch (error) {
       const fields = { endpoint: formatEndpoint(endpoint), reason: describeError(error) }
       logger.debug(fields, 'a bootstrap address did not answer')

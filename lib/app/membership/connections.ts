@@ -7,7 +7,7 @@ import { planNeighbours } from '../../membership/neighbours.ts'
 
 /** Handshakes at once: each costs 20 ms of a core on both sides. */
 const maxDialling = 2
-const dialTimeoutMs = 5_000
+const dialTimeoutMs = 10_000
 /** After a failed dial a member is left out for so long. */
 const dialBackoffMs = 10_000
 /** A connection to somebody who is no live member is closed after so long. */
