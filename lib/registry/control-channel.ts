@@ -11,6 +11,7 @@ import type {
   RequestReport,
 } from '../core/lookup.ts'
 import type { PeerId } from '../core/peer-id.ts'
+import { MessageBatch } from './message-batch.ts'
 
 type Question =
   | { readonly ask: 'lookup'; readonly id: number; readonly query: LookupQuery }
@@ -23,7 +24,7 @@ type Notice =
   | { readonly tell: 'missing'; readonly value: Parameters<RegistryControl['missing']>[0] }
   | { readonly tell: 'damaged'; readonly value: Digest }
   | { readonly tell: 'unmapped'; readonly value: Digest }
-  | { readonly tell: 'requested'; readonly value: RequestReport; readonly dropped: number }
+  | { readonly tell: 'requested'; readonly values: readonly RequestReport[]; readonly dropped: number }
 
 type Started = NonNullable<RegistryControl['transferStarted']>
 
@@ -93,7 +94,14 @@ export function createControlClient(port: MessagePort, options: ControlClientOpt
     })
   }
 
+  const reports = new MessageBatch<RequestReport>((values) => {
+    port.postMessage({ tell: 'requested', values, dropped } satisfies Notice)
+    dropped = 0
+  })
+
+  /** What was said before arrives before it. */
   function tell(notice: Notice): void {
+    reports.flush()
     port.postMessage(notice)
   }
 
@@ -112,10 +120,12 @@ export function createControlClient(port: MessagePort, options: ControlClientOpt
         return
       }
       unread++
-      tell({ tell: 'requested', value, dropped })
-      dropped = 0
+      reports.push(value)
+      // Its client asks for it at once.
+      if (value.id !== undefined) reports.flush()
     },
     close() {
+      reports.flush()
       port.close()
       for (const { reject, timer } of waiting.values()) {
         clearTimeout(timer)
@@ -173,8 +183,9 @@ export function serveControl(
     else if (message.tell === 'unmapped') control.unmapped?.(message.value)
     else {
       if (message.dropped > 0) onDropped(message.dropped)
-      control.requested(message.value)
-      if (++read === reportsPerReceipt) {
+      for (const report of message.values) control.requested(report)
+      read += message.values.length
+      if (read >= reportsPerReceipt) {
         port.postMessage({ requestsRead: read } satisfies Answer)
         read = 0
       }

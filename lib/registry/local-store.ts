@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { BlobHandle, BlobReader, GrowingBlob } from '../core/content-store.ts'
 import type { Digest } from '../core/digest.ts'
 import { StarlingError } from '../core/errors.ts'
@@ -17,6 +18,18 @@ interface ReaderUse {
   retired: boolean
 }
 
+/** Opened a moment ago, and shared by those who ask for the same blob meanwhile. */
+interface OpenBlob {
+  readonly handle: BlobHandle
+  readonly use: ReaderUse
+  users: number
+  isKept: boolean
+}
+
+/** Each turn of the thread pool costs as much as a small blob: opening, looking at its size and closing are three. */
+const keptMs = 1000
+const maxKept = 64
+
 /**
  * The content of this machine, with bounds: few reads at once, because libuv's thread pool is one for the whole process,
  * and none that waits for ever, because the folder may be on a disk that hangs.
@@ -25,6 +38,16 @@ export class LocalStore {
   readonly #limits: LocalStoreLimits
   readonly #gate: Gate
   #current: ReaderUse
+  /** What is gone from the store is served for a second more at most, and then by right bytes. */
+  readonly #kept = new LRUCache<Digest, OpenBlob>({
+    max: maxKept,
+    ttl: keptMs,
+    ttlAutopurge: true,
+    dispose: (blob) => {
+      blob.isKept = false
+      this.#closeUnused(blob)
+    },
+  })
 
   constructor(reader: BlobReader, limits: LocalStoreLimits) {
     this.#limits = limits
@@ -36,15 +59,19 @@ export class LocalStore {
   setReader(reader: BlobReader): void {
     const old = this.#current
     this.#current = { reader, users: 0, retired: false }
+    this.#kept.clear()
     this.#retire(old)
   }
 
   close(): void {
+    this.#kept.clear()
     this.#retire(this.#current)
   }
 
   /** Undefined where the blob is not there. @throws StarlingError STORE_UNAVAILABLE */
   async open(digest: Digest): Promise<LocalBlob | undefined> {
+    const kept = this.#kept.get(digest)
+    if (kept !== undefined) return this.#share(digest, kept)
     const use = this.#current
     use.users++
     try {
@@ -54,10 +81,10 @@ export class LocalStore {
         this.#leave(use)
         return undefined
       }
-      return new LocalBlob(handle, {
-        read: (target, offset) => this.#bounded(this.#gate.run(() => handle.read(target, offset))),
-        onClose: () => this.#leave(use),
-      })
+      const blob: OpenBlob = { handle, use, users: 0, isKept: use === this.#current }
+      const shared = this.#share(digest, blob)
+      if (blob.isKept) this.#kept.set(digest, blob)
+      return shared
     } catch (error) {
       this.#leave(use)
       throw error
@@ -92,6 +119,36 @@ export class LocalStore {
   /** Other work on files, within the same bounds. @throws StarlingError STORE_UNAVAILABLE */
   run<T>(work: () => Promise<T>): Promise<T> {
     return this.#bounded(this.#gate.run(work))
+  }
+
+  #share(digest: Digest, blob: OpenBlob): LocalBlob {
+    const { handle } = blob
+    const forget = (): void => {
+      if (this.#kept.peek(digest) === blob) this.#kept.delete(digest)
+    }
+    blob.users++
+    return new LocalBlob(handle, {
+      read: async (target, offset) => {
+        try {
+          const count = await this.#bounded(this.#gate.run(() => handle.read(target, offset)))
+          if (count === 0) forget()
+          return count
+        } catch (error) {
+          forget()
+          throw error
+        }
+      },
+      onClose: () => {
+        blob.users--
+        this.#closeUnused(blob)
+      },
+    })
+  }
+
+  #closeUnused(blob: OpenBlob): void {
+    if (blob.isKept || blob.users > 0) return
+    void blob.handle.close().catch(() => {})
+    this.#leave(blob.use)
   }
 
   #retire(use: ReaderUse): void {
@@ -134,14 +191,15 @@ export class LocalBlob {
   readonly sizeBytes: number
   /** `BlobHandle.stamp`; empty where the store has none. */
   readonly stamp: string
-  readonly #handle: BlobHandle
   readonly #hooks: { read: BlobHandle['read']; onClose: () => void }
   #closed = false
 
-  constructor(handle: BlobHandle, hooks: { read: BlobHandle['read']; onClose: () => void }) {
+  constructor(
+    handle: Pick<BlobHandle, 'sizeBytes' | 'stamp'>,
+    hooks: { read: BlobHandle['read']; onClose: () => void },
+  ) {
     this.sizeBytes = handle.sizeBytes
     this.stamp = handle.stamp ?? ''
-    this.#handle = handle
     this.#hooks = hooks
   }
 
@@ -164,7 +222,6 @@ export class LocalBlob {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    void this.#handle.close().catch(() => {})
     this.#hooks.onClose()
   }
 }

@@ -10,8 +10,8 @@ export interface CachingControl extends RegistryControl {
 }
 
 /**
- * Keeps the control plane's answers for hot digests for a moment. Only where something was found, and there is no choice between
- * holders: many answers with the same first holder would drown it.
+ * Keeps the control plane's answers for hot digests for a moment. Only where something was found, and either it is here or there is no
+ * choice between holders: many answers with the same first holder would drown it.
  */
 export function withLookupCache(control: RegistryControl, now: () => number): CachingControl {
   const answers = new LRUCache<string, LookupAnswer>({
@@ -30,7 +30,8 @@ export function withLookupCache(control: RegistryControl, now: () => number): Ca
     if (known !== undefined) return known
     const asked = generation
     const answer = await control.lookup(query)
-    const isKept = answer.found && answer.candidates.length < 2 && answer.flight === undefined
+    const isKept =
+      answer.found && (answer.local || answer.candidates.length < 2) && answer.flight === undefined
     if (asked === generation && isKept) answers.set(key, answer)
     return answer
   }

@@ -120,10 +120,11 @@ export type FromWorker =
       readonly fields: object
       readonly message: string
     }
-  | {
-      readonly type: 'metric'
-      readonly kind: 'count' | 'observe' | 'set'
-      readonly name: `starling_${string}`
-      readonly value: number
-      readonly labels: Readonly<Record<string, string>>
-    }
+  | { readonly type: 'metrics'; readonly changes: readonly MetricChange[] }
+
+export interface MetricChange {
+  readonly kind: 'count' | 'observe' | 'set'
+  readonly name: `starling_${string}`
+  readonly value: number
+  readonly labels: Readonly<Record<string, string>>
+}

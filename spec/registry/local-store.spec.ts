@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test'
 import type { BlobReader } from '../../lib/core/content-store.ts'
 import type { CredentialSet } from '../../lib/core/credentials.ts'
 import { LocalStore } from '../../lib/registry/local-store.ts'
+import { eventually } from '../support/eventually.ts'
 import { makeTestCluster } from '../support/test-trust.ts'
 import {
   blobPath,
@@ -106,6 +107,57 @@ test('a reader that was replaced is closed when the last of its blobs is', async
   blob?.close()
   blob?.close()
   assert.equal(closed, 1)
+})
+
+test('a blob that was open a moment ago is not opened again, and is closed once nobody needs it', async () => {
+  const blobs = new MemoryBlobs()
+  const digest = blobs.put(body)
+  let opened = 0
+  let closed = 0
+  const reader: BlobReader = {
+    async open(asked) {
+      const handle = await blobs.reader().open(asked)
+      opened++
+      return handle && { ...handle, close: async () => void closed++ }
+    },
+    close: async () => {},
+  }
+  const store = new LocalStore(reader, { maxReads: 1, storeTimeoutMs: 100_000 })
+  const first = await store.open(digest)
+  const second = await store.open(digest)
+  assert.equal(opened, 1)
+  first?.close()
+  store.setReader(blobs.reader())
+  assert.equal(closed, 0)
+  assert.ok(Buffer.from((await second?.readAll()) ?? []).equals(body))
+  second?.close()
+  assert.equal(closed, 1)
+  store.setReader(reader)
+  const third = await store.open(digest)
+  third?.close()
+  assert.equal(opened, 2)
+  await eventually(() => closed === 2)
+})
+
+test('a blob that turned out to be short, or could not be read, is opened anew', async () => {
+  const blobs = new MemoryBlobs()
+  const digest = blobs.put(body)
+  for (const then of [() => Promise.resolve(0), () => Promise.reject(new Error('EIO'))]) {
+    const failing = failingAfter(blobs, 1000, then)
+    let opened = 0
+    const reader: BlobReader = {
+      open: (asked) => (opened++ === 0 ? failing : blobs.reader()).open(asked),
+      close: async () => {},
+    }
+    const store = new LocalStore(reader, { maxReads: 1, storeTimeoutMs: 1000 })
+    const before = await store.open(digest)
+    await before?.read(new Uint8Array(10), 1000).catch(() => {})
+    const after = await store.open(digest)
+    assert.equal(opened, 2)
+    assert.ok(Buffer.from((await after?.readAll()) ?? []).equals(body))
+    for (const blob of [before, after]) blob?.close()
+    store.close()
+  }
 })
 
 test('no more reads run at once than allowed', async () => {

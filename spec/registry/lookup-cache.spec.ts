@@ -29,8 +29,8 @@ function scripted(answer: () => LookupAnswer | Promise<LookupAnswer>) {
   return { cached, asked: () => asked, pass: (ms: number) => (nowMs += ms) }
 }
 
-function found(candidates: readonly Candidate[]): LookupAnswer {
-  return { found: true, registry, digest, local: true, candidates, holders: candidates.length }
+function found(candidates: readonly Candidate[], local = true): LookupAnswer {
+  return { found: true, registry, digest, local, candidates, holders: candidates.length }
 }
 
 test('an answer is kept for a second, and dropped when something changed or is missing', async () => {
@@ -59,12 +59,19 @@ test('a fresh answer is asked for, and a peer is not answered as a client is', a
 
 test('neither misses nor a choice between holders are kept', async () => {
   const miss = scripted(() => ({ found: false, registry, miss: 'no-holder', detail: '' }))
-  const choice = scripted(() => found([peer, peer]))
+  const choice = scripted(() => found([peer, peer], false))
   for (const { cached, asked } of [miss, choice]) {
     await cached.lookup(query)
     await cached.lookup(query)
     assert.equal(asked(), 2)
   }
+})
+
+test('what is on this node is kept, however many others have it', async () => {
+  const { cached, asked } = scripted(() => found([peer, peer]))
+  await cached.lookup(query)
+  await cached.lookup(query)
+  assert.equal(asked(), 1)
 })
 
 test('an answer from before a change that comes after it is not kept', async () => {

@@ -3,7 +3,7 @@ import { type ErrorCode, errorCodes, StarlingError } from '../../core/errors.ts'
 import type { RegistryControl } from '../../core/lookup.ts'
 import type { Logger, Metrics } from '../../core/ports.ts'
 import { serveControl } from '../../registry/control-channel.ts'
-import type { FromWorker, RegistryWorkerData, ToWorker } from '../../registry/messages.ts'
+import type { FromWorker, MetricChange, RegistryWorkerData, ToWorker } from '../../registry/messages.ts'
 
 /** The entry has the extension of this file: `.ts` in the repository, `.js` in the built package. */
 const entry = new URL(`./worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
@@ -49,8 +49,9 @@ export class RegistryThread {
     let reason = 'it ended'
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'log') hooks.log[message.level](message.fields, message.message)
-      else if (message.type === 'metric') applyMetric(hooks.metrics, message)
-      else if (message.type === 'listening') resolve()
+      else if (message.type === 'metrics') {
+        for (const change of message.changes) applyMetric(hooks.metrics, change)
+      } else if (message.type === 'listening') resolve()
       else {
         reason = message.message
         reject(new StarlingError(knownCode(message.code), message.message, { hint: message.hint }))
@@ -94,9 +95,9 @@ export class RegistryThread {
   }
 }
 
-function applyMetric(metrics: Metrics, message: Extract<FromWorker, { type: 'metric' }>): void {
-  if (message.kind === 'count') metrics.count(message.name, message.labels, message.value)
-  else metrics[message.kind](message.name, message.value, message.labels)
+function applyMetric(metrics: Metrics, { kind, name, value, labels }: MetricChange): void {
+  if (kind === 'count') metrics.count(name, labels, value)
+  else metrics[kind](name, value, labels)
 }
 
 function knownCode(code: string | undefined): ErrorCode {

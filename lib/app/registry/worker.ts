@@ -6,7 +6,8 @@ import { createControlClient } from '../../registry/control-channel.ts'
 import { DataPlane } from '../../registry/data-plane.ts'
 import { PassingBytes } from '../../registry/flights/passing-bytes.ts'
 import { withLookupCache } from '../../registry/lookup-cache.ts'
-import type { FromWorker, RegistryWorkerData, ToWorker } from '../../registry/messages.ts'
+import { MessageBatch } from '../../registry/message-batch.ts'
+import type { FromWorker, MetricChange, RegistryWorkerData, ToWorker } from '../../registry/messages.ts'
 import { SharedFlow } from '../../registry/shared-flow.ts'
 import { systemClock } from '../system.ts'
 
@@ -32,10 +33,12 @@ function createWorkerLog(base: object): Logger {
   }
 }
 
+const changes = new MessageBatch<MetricChange>((items) => send({ type: 'metrics', changes: items }))
+
 const metrics: Metrics = {
-  count: (name, labels = {}, value = 1) => send({ type: 'metric', kind: 'count', name, value, labels }),
-  observe: (name, value, labels = {}) => send({ type: 'metric', kind: 'observe', name, value, labels }),
-  set: (name, value, labels = {}) => send({ type: 'metric', kind: 'set', name, value, labels }),
+  count: (name, labels = {}, value = 1) => changes.push({ kind: 'count', name, value, labels }),
+  observe: (name, value, labels = {}) => changes.push({ kind: 'observe', name, value, labels }),
+  set: (name, value, labels = {}) => changes.push({ kind: 'set', name, value, labels }),
 }
 
 /** Loads only the kind of store that is used: the other one costs memory in every worker. */
@@ -105,6 +108,7 @@ async function main(data: RegistryWorkerData): Promise<void> {
     else {
       void plane.stop(message.graceMs).then(() => {
         control.close()
+        changes.flush()
         parentPort?.close()
       })
     }
