@@ -10,6 +10,8 @@ export interface Table {
 export interface BenchmarkOptions {
   /** Fewer rounds and smaller sizes: shows that it works, not how fast. */
   readonly quick: boolean
+  /** How often each thing is measured, where the benchmark has rounds; undefined: as often as it does by itself. */
+  readonly rounds?: number | undefined
   /** Only these parts of it; undefined: all. */
   readonly parts?: readonly string[] | undefined
 }

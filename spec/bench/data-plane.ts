@@ -1,6 +1,7 @@
 import type { Benchmark, Table } from './benchmark.ts'
 import { failures } from './data-plane/failures.ts'
 import { hashing } from './data-plane/hashing.ts'
+import { lies } from './data-plane/lies.ts'
 import { links } from './data-plane/links.ts'
 import { compare, subjectColumns } from './data-plane/measure.ts'
 import { type Scene, startScene } from './data-plane/scene.ts'
@@ -11,7 +12,7 @@ type Log = (line: string) => void
 const compared = ['local', 'proxied', 'striped', 'redirected'] as const
 type Compared = (typeof compared)[number]
 const small = (name: Compared) => `${name}-small`
-const parts = ['hashing', ...compared, ...compared.map(small), 'failures', 'links']
+const parts = ['hashing', ...compared, ...compared.map(small), 'failures', 'lies', 'links']
 
 const largeBytes = 2 ** 30
 const smallBytes = 2 ** 16
@@ -25,9 +26,9 @@ async function compareAll(
   size: 'large' | 'small',
   log: Log,
   quick: boolean,
+  rounds: number,
 ): Promise<Table[]> {
   if (names.length === 0) return []
-  const rounds = quick ? 1 : 5
   const sizeBytes = size === 'small' ? smallBytes : quick ? 2 ** 26 : largeBytes
   await using scene: Scene = await startScene(sizeBytes)
   const tables: Table[] = []
@@ -68,15 +69,16 @@ export const dataPlane: Benchmark = {
   name: 'data-plane',
   title: 'Data plane: blobs of 1 GiB and 64 KiB, 1 to 64 clients, failures, slow links',
   parts,
-  async run(log, { quick, parts: wanted = parts }) {
+  async run(log, { quick, parts: wanted = parts, rounds = quick ? 1 : 5 }) {
     const tables: Table[] = []
     if (wanted.includes('hashing')) tables.push(await hashing())
     const large = compared.filter((name) => wanted.includes(name))
-    tables.push(...(await compareAll(large, 'large', log, quick)))
+    tables.push(...(await compareAll(large, 'large', log, quick, rounds)))
     const little = compared.filter((name) => wanted.includes(small(name)))
-    tables.push(...(await compareAll(little, 'small', log, quick)))
-    if (wanted.includes('failures')) tables.push(await failures(log, quick))
-    if (wanted.includes('links')) tables.push(await links(log, quick))
+    tables.push(...(await compareAll(little, 'small', log, quick, rounds)))
+    if (wanted.includes('failures')) tables.push(await failures(log, rounds))
+    if (wanted.includes('lies')) tables.push(await lies(log, rounds))
+    if (wanted.includes('links')) tables.push(await links(log, quick, Math.min(rounds, 3)))
     return tables
   },
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- NAME …] [--part PART …] [--quick] [--json FILE]`: runs the benchmarks whose names are given (all without any), prints each
+ * `npm run bench [-- NAME …] [--part PART …] [--rounds N] [--quick] [--json FILE]`: runs the benchmarks whose names are given (all without any), prints each
  * as a table, and at the end everything as JSON, with the facts of the machine. `--list` only names them; `--quick` makes
  * them short and their figures rough.
  */
@@ -61,6 +61,7 @@ async function main(): Promise<void> {
       quick: { type: 'boolean', default: false },
       list: { type: 'boolean' },
       part: { type: 'string', multiple: true },
+      rounds: { type: 'string' },
     },
   })
   const all = await findBenchmarks()
@@ -85,6 +86,8 @@ async function main(): Promise<void> {
     return
   }
   const { quick, part: parts } = values
+  const rounds =
+    values.rounds === undefined ? undefined : Math.max(1, Number.parseInt(values.rounds, 10) || 1)
   const machine = machineFacts()
   print(formatTable(['machine', ''], Object.entries(machine)))
   const results: BenchmarkResult[] = []
@@ -94,7 +97,11 @@ async function main(): Promise<void> {
     const loadBefore = loadavg()[0] ?? 0
     const startedMs = performance.now()
     try {
-      const found = await benchmark.run((line) => process.stderr.write(`  ${line}\n`), { quick, parts })
+      const found = await benchmark.run((line) => process.stderr.write(`  ${line}\n`), {
+        quick,
+        parts,
+        rounds,
+      })
       const durationMs = Math.round(performance.now() - startedMs)
       for (const table of Array.isArray(found) ? (found as readonly Table[]) : [found as Table]) {
         results.push({ name: benchmark.name, title: benchmark.title, durationMs, loadBefore, ...table })

@@ -9,8 +9,7 @@ import { median, round } from '../support/statistics.ts'
 const sizeBytes = 2 ** 28
 
 /** What it costs in seconds when one of two holders is killed or stopped at a third of a transfer. */
-export async function failures(log: (line: string) => void, quick: boolean): Promise<Table> {
-  const rounds = quick ? 1 : 5
+export async function failures(log: (line: string) => void, rounds: number): Promise<Table> {
   await using cluster = await createCluster({ nodes: 3, bin: await builtBin() })
   const holders = cluster.nodes.slice(0, 2)
   const requester = cluster.node(2)

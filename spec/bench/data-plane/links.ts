@@ -87,10 +87,9 @@ async function makespan(holders: number, image: PlatformImage, turn: number, tal
 }
 
 /** Eight nodes pull one image at once over links of 200 Mbit/s each. */
-export async function links(log: (line: string) => void, quick: boolean): Promise<Table> {
+export async function links(log: (line: string) => void, quick: boolean, rounds: number): Promise<Table> {
   const missing = skipWithoutNamespaces()
   if (missing !== false) throw new Error(missing)
-  const rounds = quick ? 1 : 3
   const layerBytes = (quick ? 4 : 16) * 2 ** 20
   const image = await buildImage({
     seed: 'links',
