@@ -6,6 +6,7 @@ import { FlowLimit, type FlowState } from '../selection/flow-limit.ts'
 import { HedgeBudget } from '../selection/hedge-budget.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { ChunkGarbage } from './chunk-garbage.ts'
+import { AgreedMaps } from './chunk-maps/agreed-maps.ts'
 import { Disputes } from './chunk-maps/dispute.ts'
 import { LocalIntegrity } from './chunk-maps/local-integrity.ts'
 import { blockSizeBytes } from './chunk-maps/local-map.ts'
@@ -59,6 +60,7 @@ export class DataPlane {
     const peers = new PeerClient(credentials, limits, clock)
     this.#peers = peers
     this.#disputes = new Disputes({ peers, control, log, now: () => clock.monotonicMs() })
+    const maps = new AgreedMaps({ peers, disputes: this.#disputes })
     const store = new LocalStore(reader, limits)
     const integrity =
       options.mapsPath === undefined
@@ -74,8 +76,11 @@ export class DataPlane {
       control,
       store,
       integrity,
-      suspect: (suspicion) => this.#disputes.suspect(suspicion),
-      startCheck: createMapCheck({ peers, disputes: this.#disputes, metrics }),
+      suspect: (suspicion) => {
+        maps.forget(suspicion.digest)
+        this.#disputes.suspect(suspicion)
+      },
+      startCheck: createMapCheck({ peers, maps, metrics }),
       peers,
       cache: new VerifiedCache(),
       recentSizes: new RecentSizes(() => clock.monotonicMs()),

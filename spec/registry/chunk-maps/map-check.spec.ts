@@ -5,7 +5,15 @@ import type { CredentialSet } from '../../../lib/core/credentials.ts'
 import { eventually } from '../../support/eventually.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { makeTestCluster } from '../../support/test-trust.ts'
-import { blobPath, type ClientAnswer, candidateOf, digestOf, fetchFrom, startPlane } from '../harness.ts'
+import {
+  blobPath,
+  type ClientAnswer,
+  candidateOf,
+  digestOf,
+  fetchFrom,
+  startPlane,
+  type TestPlane,
+} from '../harness.ts'
 import { lieAt, startScriptedHolder } from './lying-holders.ts'
 
 const sizeBytes = 12 * 2 ** 20 + 77
@@ -96,4 +104,33 @@ test('a sole holder that lies: the body ends before its last piece', async () =>
   assert.equal(answer.end, 'early')
   assert.ok(answer.body.length < sizeBytes)
   assert.deepEqual([...blamed], ['liar'])
+})
+
+test('a client that fetches a blob in ranges has each of them checked, and the holders are asked for their map once', async () => {
+  await using stack = new AsyncDisposableStack()
+  const holders: TestPlane[] = []
+  for (const index of [1, 2]) {
+    const host = `127.0.14.${2 + index}`
+    const plane = stack.use(await startPlane(node(`honest-${index}`), { host, mapsPath: folder.path }))
+    plane.control.local.put(blob)
+    holders.push(plane)
+  }
+  const asking = stack.use(await startPlane(node('asking'), { host: '127.0.14.1' }))
+  asking.control.candidates = holders.map(({ endpoint }, index) =>
+    candidateOf(node(`honest-${index + 1}`), endpoint),
+  )
+  const part = 2 ** 20 + 500
+  const pull = async (start: number): Promise<void> => {
+    const headers = { range: `bytes=${start}-${start + part - 1}` }
+    const answer = await fetchFrom(asking.endpoint, node('asking'), blobPath(digest), { headers })
+    assert.ok(answer.body.equals(blob.subarray(start, start + part)))
+  }
+  const starts = Array.from({ length: 10 }, (_, index) => index * part)
+  await Promise.all(starts.slice(0, 5).map(pull))
+  for (const start of starts.slice(5)) await pull(start)
+  assert.equal(asking.metrics.counts.get('starling_integrity_received_total pieces'), starts.length)
+  for (const { control } of holders) {
+    await eventually(() => control.requests.length > 0)
+    assert.equal(control.requests.filter(({ path }) => path.includes('chunk-map=1')).length, 1)
+  }
 })
