@@ -1,6 +1,6 @@
 import type { Candidate } from '../core/lookup.ts'
 import type { PlanEffect } from '../selection/plan-types.ts'
-import { defaultStripes } from '../selection/stripe-layout.ts'
+import { defaultStripes, widthAmong } from '../selection/stripe-layout.ts'
 import { TransferPlan } from '../selection/transfer-plan.ts'
 import type { WantedBytes } from '../selection/wanted-bytes.ts'
 import { BodyOutput } from './body-output.ts'
@@ -31,6 +31,7 @@ class Transfer {
   readonly #resolve: (result: TransferResult) => void
   readonly #plan: TransferPlan
   readonly #requests: TransferRequests
+  readonly #budget: TransferBudget
   /** Bytes of each range that were not taken yet. */
   readonly #buffers = new Map<number, Uint8Array[]>()
   readonly #deadlineMs: number
@@ -57,11 +58,15 @@ class Transfer {
     this.#requests = new TransferRequests(job, deps)
     this.#busyWait = new BusyWait(job.lookAgain, deps.limits.openBudgetMs)
     this.#deadlineMs = deps.now() + deps.limits.openBudgetMs
+    const { stripes = defaultStripes } = job
+    this.#budget = deps.budget ?? new TransferBudget(0)
+    this.#budget.count(1)
     this.#plan = new TransferPlan(job.candidates, {
       wanted: job.wanted,
-      stripes: job.unranged === true ? undefined : (job.stripes ?? defaultStripes),
+      stripes: job.unranged === true ? undefined : stripes,
+      width: () => widthAmong(this.#budget.transfers, stripes),
       begunSizeBytes: job.begunSizeBytes,
-      budget: deps.budget ?? new TransferBudget(0),
+      budget: this.#budget,
       hedges: deps.hedges,
     })
     const tickMs = Math.max(minTickMs, Math.min(maxTickMs, deps.limits.stallTimeoutMs / 8))
@@ -89,6 +94,7 @@ class Transfer {
     this.#job.signal.removeEventListener('abort', this.#onAbort)
     this.#requests.settle()
     this.#plan.close()
+    this.#budget.count(-1)
     this.#requests.stopAll()
     this.#buffers.clear()
     const verified = outcome === 'finished' && this.#check?.checks === true

@@ -2,6 +2,7 @@ import type { Candidate } from '../core/lookup.ts'
 import { GivenBytes } from './given-bytes.ts'
 import { PlanSources } from './plan-sources.ts'
 import type { Fetch, PlanEffect, PlanOptions, Span } from './plan-types.ts'
+import type { Asking } from './stripe-layout.ts'
 import { type BodySpan, resolveWanted } from './wanted-bytes.ts'
 
 /** What a plan knows of its body, the ranges that are not passed yet, the requests under way and the candidates. */
@@ -33,6 +34,12 @@ export class PlanState {
       this.frontier = this.body?.start ?? 0
       this.done = this.body === undefined
     }
+  }
+
+  get asking(): Asking {
+    const { stripes, width } = this.options
+    const most = stripes?.maxHolders ?? 1
+    return { holders: this.sources.readyCount, width: Math.min(most, width?.() ?? most) }
   }
 
   nextId(): number {

@@ -7,6 +7,8 @@ export interface PlanOptions {
   readonly wanted: WantedBytes
   /** Undefined: the whole is asked for at once, from one candidate at a time. */
   readonly stripes: StripeSettings | undefined
+  /** Holders that may give ranges at the same time now, where that is less than the stripes say. */
+  readonly width?: () => number
   /** The client has bytes before `wanted` already, of a blob of this size. */
   readonly begunSizeBytes?: number | undefined
   /** Memory for ranges that are fetched before it is their turn; what was reserved is released. */

@@ -51,7 +51,7 @@ function request(state: PlanState, span: Span, source: number, effects: PlanEffe
   let at = span.reached
   let end = Math.min(span.end, reach - 1)
   if (state.body === undefined) {
-    ;({ wanted, at, end } = firstRequest(options.wanted, reach, state.sources.readyCount, options.stripes))
+    ;({ wanted, at, end } = firstRequest(options.wanted, reach, state.asking, options.stripes))
   } else wanted = { kind: 'span', start: at, end }
   const fetch: Fetch = { id: state.nextId(), source, span, at, end, opened: false }
   state.fetches.set(fetch.id, fetch)
@@ -72,9 +72,10 @@ function extend(state: PlanState, effects: PlanEffect[]): boolean {
   const source = sources.pick(frontier)
   if (source === undefined) return false
   if (stripes !== undefined) {
-    if (state.spans.filter(({ fetches }) => fetches.length > 0).length >= stripes.maxHolders) return false
+    if (state.spans.filter(({ fetches }) => fetches.length > 0).length >= state.asking.width) return false
+    if (ahead && state.asking.width < 2) return false
     if (ahead && !mayReadAhead(frontier, body, openEnded, stripes)) return false
-    end = rangeEnd(frontier, body, { holders: sources.readyCount, openEnded }, stripes)
+    end = rangeEnd(frontier, body, { ...state.asking, openEnded }, stripes)
   } else if (ahead) return false
   end = Math.min(end, sources.get(source).reach - 1)
   if (ahead && !budget.reserve(end - frontier + 1)) return false

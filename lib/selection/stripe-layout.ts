@@ -27,26 +27,52 @@ export function isOpenEnded(wanted: WantedBytes): boolean {
   return wanted !== wholeBody && wanted.kind === 'span' && wanted.end === undefined
 }
 
+/** So many stripes are one range where other holders could help, but one gives at a time. */
+const longRangeStripes = 8
+
+/** Transfers of a thread at the same time up to which each has its full width. */
+const fullWidthTransfers = 2
+
+/**
+ * Holders that give ranges of each body at the same time, of so many bodies under way. Many bodies keep all holders and all of the
+ * thread busy by themselves: ranges ahead would only cost memory.
+ */
+export function widthAmong(transfers: number, settings: Pick<StripeSettings, 'maxHolders'>): number {
+  const { maxHolders } = settings
+  return transfers <= fullWidthTransfers
+    ? maxHolders
+    : Math.max(1, Math.floor((maxHolders * fullWidthTransfers) / transfers))
+}
+
+/** Who could give, and how many of them may at the same time. */
+export interface Asking {
+  readonly holders: number
+  readonly width: number
+}
+
 /** Last byte, included, of the first request, when nothing is known of the size; undefined where all is asked for at once. */
-function firstRangeEnd(wanted: WantedBytes, holders: number, settings: StripeSettings): number | undefined {
+function firstRangeEnd(wanted: WantedBytes, asking: Asking, settings: StripeSettings): number | undefined {
   if (wanted.kind === 'suffix') return undefined
   if (isOpenEnded(wanted)) return wanted.start + droppedAfterBytes - 1
-  if (holders < 2) return wanted.end
-  return Math.min(wanted.start + settings.thresholdBytes - 1, wanted.end ?? Number.POSITIVE_INFINITY)
+  if (asking.holders < 2) return wanted.end
+  const { thresholdBytes, stripeBytes } = settings
+  const sizeBytes =
+    asking.width < 2 ? Math.max(thresholdBytes, longRangeStripes * stripeBytes) : thresholdBytes
+  return Math.min(wanted.start + sizeBytes - 1, wanted.end ?? Number.POSITIVE_INFINITY)
 }
 
 /** What a candidate that has `reach` bytes is asked for, when nothing is known of the size; `end` is included. */
 export function firstRequest(
   wanted: WantedBytes,
   reach: number,
-  holders: number,
+  asking: Asking,
   settings: StripeSettings | undefined,
 ): { readonly wanted: WantedBytes; readonly at: number; readonly end: number } {
   const start = wanted.kind === 'span' ? wanted.start : 0
   if (wanted.kind === 'suffix' || settings === undefined) {
     return { wanted, at: start, end: Number.POSITIVE_INFINITY }
   }
-  const end = Math.min(firstRangeEnd(wanted, holders, settings) ?? Number.POSITIVE_INFINITY, reach - 1)
+  const end = Math.min(firstRangeEnd(wanted, asking, settings) ?? Number.POSITIVE_INFINITY, reach - 1)
   return end === Number.POSITIVE_INFINITY
     ? { wanted, at: start, end }
     : { wanted: { kind: 'span', start, end }, at: start, end }
@@ -59,7 +85,7 @@ export function firstRequest(
 export function rangeEnd(
   from: number,
   body: { readonly start: number; readonly end: number },
-  asking: { readonly holders: number; readonly openEnded: boolean },
+  asking: Asking & { readonly openEnded: boolean },
   settings: StripeSettings,
 ): number {
   const { stripeBytes } = settings
@@ -71,7 +97,8 @@ export function rangeEnd(
   }
   if (asking.holders < 2) return body.end
   if (from === body.start && body.end - from < settings.thresholdBytes) return body.end
-  return Math.min(body.end, (Math.floor(from / stripeBytes) + 1) * stripeBytes - 1)
+  const stripes = asking.width < 2 ? longRangeStripes : 1
+  return Math.min(body.end, (Math.floor(from / stripeBytes) + stripes) * stripeBytes - 1)
 }
 
 /** May a range begin at `from` before all that comes before it has reached the client? */

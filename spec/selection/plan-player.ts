@@ -84,7 +84,8 @@ export function play(game: Game, stripes: StripeSettings) {
   const { size, fates, wanted, commits } = game
   const budget = new Counted(game.room)
   const hedges = new HedgeBudget()
-  const machine = new TransferPlan(fates, { wanted, stripes, budget, hedges })
+  const width = () => 1 + (Math.floor(nowMs / 10) % stripes.maxHolders)
+  const machine = new TransferPlan(fates, { wanted, stripes, width, budget, hedges })
   const running = new Map<number, Answer>()
   const asked = fates.map(() => 0)
   const buffers = new Map<number, number[]>()

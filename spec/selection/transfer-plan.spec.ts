@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { PlanEffect } from '../../lib/selection/plan-types.ts'
-import type { StripeSettings } from '../../lib/selection/stripe-layout.ts'
+import { type StripeSettings, widthAmong } from '../../lib/selection/stripe-layout.ts'
 import { TransferPlan } from '../../lib/selection/transfer-plan.ts'
 import { type WantedBytes, wholeBody } from '../../lib/selection/wanted-bytes.ts'
 import { Counted, expected, type Fate, play } from './plan-player.ts'
@@ -45,6 +45,27 @@ test('of several the first gives the first range, and the others those after it 
     [1, span(8, 11)],
     [2, span(12, 15)],
   ])
+})
+
+test('the more bodies there are at a time, the fewer holders give each of them at once', () => {
+  const widths = [1, 2, 3, 4, 5, 8, 64].map((transfers) => widthAmong(transfers, { maxHolders: 4 }))
+  assert.deepEqual(widths, [4, 4, 2, 2, 1, 1, 1])
+})
+
+test('where one holder gives at a time its ranges are long, and the next one goes on when they are over', () => {
+  const machine = new TransferPlan([{ reach: 'complete' }, { reach: 'complete' }], {
+    wanted: wholeBody,
+    stripes,
+    width: () => 1,
+    budget: new Counted(1000),
+  })
+  const start = machine.step({ type: 'start' })
+  assert.deepEqual(requests(start), [[0, span(0, 31)]])
+  const fetch = firstFetch(start)
+  assert.deepEqual(machine.step({ type: 'opened', fetch, sizeBytes: 100, start: 0, end: 31 }), [])
+  machine.receive(fetch, 32)
+  assert.deepEqual(machine.step({ type: 'ended', fetch }), [], 'nothing is fetched ahead')
+  assert.deepEqual(requests(machine.step({ type: 'passed' })), [[0, span(32, 63)]])
 })
 
 test('whoever is free takes the next range', () => {
