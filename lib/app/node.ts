@@ -1,4 +1,3 @@
-import type { MirrorSet } from '../core/cluster.ts'
 import type { NodeConfig } from '../core/config.ts'
 import { describeError } from '../core/errors.ts'
 import type { NodeView } from '../core/ops-view.ts'
@@ -10,21 +9,17 @@ import { createLayersWatch } from './check/layers-watch.ts'
 import { readConfig } from './config/config-files.ts'
 import { createHostsKeeper } from './config/hosts-keeper.ts'
 import { createLiveFiles } from './config/live-files.ts'
-import { registryMoves, sharingChange } from './config/sharing-change.ts'
 import { lockDataDir } from './data-dir.ts'
 import { drainView } from './drain-view.ts'
 import { createImagesFolder } from './import/images-folder.ts'
 import { readyView, statusView } from './node-status.ts'
 import { imageViews, isOffered, peerViews, whereView } from './node-view.ts'
 import { peerActions } from './quarantine/release.ts'
-import type { HandedOver } from './registry/hand-over.ts'
 import { RecentRequests } from './registry/recent-requests.ts'
-import { createSharing } from './sharing.ts'
-import type { Sharing, SharingOptions } from './sharing-parts.ts'
+import { isEmpty, SharingKeeper } from './sharing-keeper.ts'
+import type { Sharing } from './sharing-parts.ts'
 import { createSystemRng, systemClock } from './system.ts'
 import { createCredentials, loadCredentials } from './trust/files.ts'
-
-const retrySharingMs = 15_000
 
 export interface StartOptions {
   /** Where the configuration is from: changes of it are followed while the node runs. */
@@ -41,10 +36,6 @@ export interface RunningNode {
   reload(): Promise<void>
   /** Says goodbye to the cluster, lets transfers in flight end within the grace period, and closes everything. */
   stop(): Promise<void>
-}
-
-function isEmpty(mirrors: MirrorSet): boolean {
-  return mirrors.names.length === 0 && !mirrors.wildcard
 }
 
 /**
@@ -74,7 +65,8 @@ export async function startNode(
       log,
       familiar: config.metrics?.spegelNames === false ? undefined : () => clock.wallMs(),
     })
-    let sharing: Sharing | undefined
+    let keeper: SharingKeeper | undefined
+    const sharing = () => keeper?.current()
     const isJoined = role === 'server' || config.join !== undefined
     const common = { config, log, metrics }
     const cluster = isJoined
@@ -84,7 +76,7 @@ export async function startNode(
           clock,
           rng,
           metricsText: () => view.metrics(),
-          presence: () => presenceIn(sharing),
+          presence: () => presenceIn(sharing()),
           signal,
         })
       : undefined
@@ -102,115 +94,51 @@ export async function startNode(
     })
     await settings.start()
     closers.push(() => settings.stop())
-    const live = () => settings.config()
+    const requests = new RecentRequests()
+    const shared = new SharingKeeper({
+      config,
+      settings,
+      log,
+      parts: {
+        role,
+        peers: () => cluster?.part.peers() ?? [],
+        credentials,
+        settings,
+        clock,
+        rng,
+        log,
+        metrics,
+        trustChanged: () => settings.reload(),
+        requested: (report) => {
+          requests.add(report)
+          familiar?.requested(report)
+        },
+      },
+    })
+    keeper = shared
     const hosts = createHostsKeeper({
       // Containerd hears of another address once it is served.
-      config: () => (sharing === undefined ? live() : { ...live(), registry: built.registry }),
+      config: () => shared.servedConfig(),
       registries: () => settings.registries(),
       log,
       metrics,
     })
 
-    const requests = new RecentRequests()
-    let sharingProblem: string | undefined = isEmpty(settings.current().mirrors)
-      ? undefined
-      : 'sharing is starting'
-    let stopping = false
-    let turn: Promise<void> = Promise.resolve()
-
-    /** The configuration that the running part was built from. */
-    let built = config
-
-    async function follow(wanted: MirrorSet): Promise<void> {
-      const next = live()
-      const change = sharing === undefined || isEmpty(wanted) ? 'none' : sharingChange(built, next)
-      if (change === 'tune') {
-        sharing?.tune(next)
-        built = next
-        log.info({ transfer: next.transfer }, 'transfers that begin from now on have other bounds')
-        return
-      }
-      if (change !== 'none' && registryMoves(built, next)) {
-        await sharing?.moveRegistry(next)
-        built = { ...built, registry: next.registry }
-        log.info(
-          { listen: next.registry.listen, oldForMs: next.shutdownGraceMs },
-          'the registry API has moved; the old listener goes on for a while',
-        )
-      }
-      if (change === 'registry') {
-        sharing?.tune(next)
-        built = next
-        return
-      }
-      let kept: HandedOver | undefined
-      if (change === 'restart') {
-        log.warn(
-          {},
-          'this change of config.yaml needs a restart of the sharing part; the registry API goes on',
-        )
-        const ending = sharing
-        sharing = undefined
-        sharingProblem = 'sharing is restarting with a changed configuration'
-        kept = await ending?.release()
-        kept?.service.tune(next)
-      }
-      if (sharing !== undefined && isEmpty(wanted)) {
-        const ending = sharing
-        sharing = undefined
-        await ending.stop()
-        log.info({ registries: config.registries }, 'nothing is mirrored any more; all ports are closed')
-      } else if (sharing === undefined && !isEmpty(wanted)) {
-        const part = await begin({
-          role,
-          registry: kept,
-          peers: () => cluster?.part.peers() ?? [],
-          config: next,
-          credentials,
-          settings,
-          clock,
-          rng,
-          log,
-          metrics,
-          trustChanged: () => settings.reload(),
-          requested: (report) => {
-            requests.add(report)
-            familiar?.requested(report)
-          },
-        })
-        built = next
-        sharing = part
-        sharingProblem = undefined
-      }
-    }
-
-    /** One change after the other; a failure is kept for `starling status` and tried again. */
-    function followSoon(): void {
-      turn = turn.then(async () => {
-        if (stopping) return
-        try {
-          await follow(settings.current().mirrors)
-          sharingProblem = undefined
-        } catch (error) {
-          sharingProblem = describeError(error)
-          log.error({ problem: sharingProblem, retryInMs: retrySharingMs }, 'sharing could not begin')
-          setTimeout(followSoon, retrySharingMs).unref()
-        }
-      })
-    }
-
-    const layers = createLayersWatch(() => live().store)
+    const layers = createLayersWatch(() => settings.config().store)
     const imports = createImagesFolder({
-      config: live,
+      config: () => settings.config(),
       clock,
       log,
       metrics,
-      offered: (reference) => sharing !== undefined && isOffered(reference, sharing.catalog),
+      offered: (reference) => {
+        const catalog = sharing()?.catalog
+        return catalog !== undefined && isOffered(reference, catalog)
+      },
     })
     const sources = {
       imports,
       get config() {
-        return live()
+        return settings.config()
       },
       hosts,
       layers,
@@ -218,23 +146,29 @@ export async function startNode(
       clock,
       startedMs,
       settings,
-      sharing: () => sharing,
-      sharingProblem: () => sharingProblem,
+      sharing,
+      sharingProblem: () => shared.problem(),
       role,
       cluster: cluster?.part,
       clusterProblems: () => cluster?.problems() ?? [],
     }
     const view: NodeView = {
       status: () => statusView(sources),
-      peers: () => (sharing === undefined ? [] : peerViews(viewSources(sharing))),
-      registries: () => sharing?.catalog.summaries() ?? [],
-      images: () => (sharing === undefined ? [] : imageViews(viewSources(sharing))),
-      where: (query) => whereView(query, sharing === undefined ? undefined : viewSources(sharing)),
-      drainCheck: (node) => drainView(node, sharing === undefined ? undefined : viewSources(sharing)),
+      peers: () => {
+        const from = viewSources(sharing())
+        return from === undefined ? [] : peerViews(from)
+      },
+      registries: () => sharing()?.catalog.summaries() ?? [],
+      images: () => {
+        const from = viewSources(sharing())
+        return from === undefined ? [] : imageViews(from)
+      },
+      where: (query) => whereView(query, viewSources(sharing())),
+      drainCheck: (node) => drainView(node, viewSources(sharing())),
       request: (id) => requests.get(id),
       ready: () => readyView(sources),
       metrics() {
-        familiar?.advertised(sharing?.catalog.summaries() ?? [])
+        familiar?.advertised(sharing()?.catalog.summaries() ?? [])
         return text()
       },
     }
@@ -244,7 +178,7 @@ export async function startNode(
       socket: config.ops.socket,
       listen: config.ops.listen,
       credentials,
-      admin: { ...cluster?.admin, ...peerActions(() => sharing?.quarantine) },
+      admin: { ...cluster?.admin, ...peerActions(() => sharing()?.quarantine) },
       log,
     })
     await ops.start()
@@ -257,19 +191,14 @@ export async function startNode(
           : 'no registry is mirrored: no port is open; waiting for the file to name one'
       log.info({ registries: config.registries }, message)
     }
-    await follow(settings.current().mirrors)
-    closers.push(async () => {
-      stopping = true
-      await turn
-      await sharing?.stop()
-    })
+    await shared.start()
+    closers.push(() => shared.stop())
     settings.onApplied((next, before) => {
       if (next !== before) void cluster?.configure(next)
       if (next === before) return
       // How tags are answered may have changed, and what lookups answered is kept for a moment.
-      sharing?.registry.lookupsChanged()
-      followSoon()
-      void turn.then(() => hosts.sync())
+      sharing()?.registry.lookupsChanged()
+      void shared.follow().then(() => hosts.sync())
       if (next.store !== before.store) void layers.look()
     })
     await hosts.start()
@@ -300,19 +229,8 @@ export async function startNode(
   }
 }
 
-/** Starts a sharing part; where that fails, a registry that it was to take over ends too, and nothing stays open. */
-async function begin(options: SharingOptions): Promise<Sharing> {
-  try {
-    const part = await createSharing(options)
-    await part.start()
-    return part
-  } catch (error) {
-    await options.registry?.service.stop()
-    throw error
-  }
-}
-
-function viewSources(sharing: Sharing) {
+function viewSources(sharing: Sharing | undefined) {
+  if (sharing === undefined) return undefined
   const { membership, catalog, host: connector, quarantine, flights } = sharing
   return { membership, catalog, connector, quarantine, flights }
 }
