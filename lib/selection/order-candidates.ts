@@ -24,7 +24,7 @@ export interface OrderOptions {
  * Holders in the order in which they should be asked: own zone before others, in each by two random choices (Mitzenmacher,
  * "The Power of Two Choices in Randomized Load Balancing"): of two drawn at random the one with fewer transfers in
  * flight goes first, each counted by how long the peer is expected to take. Those that wait out a back-off stand last, the soonest ready first: where nobody else has the blob
- * they are still worth a try. Those that gave wrong bytes are left out.
+ * they are still worth a try.
  */
 export function orderCandidates<T extends Holder>(holders: readonly T[], options: OrderOptions): T[] {
   const near: Ranked<T>[] = []
@@ -33,7 +33,6 @@ export function orderCandidates<T extends Holder>(holders: readonly T[], options
   const speed = options.speed ?? (() => 1)
   for (const holder of holders) {
     const standing = options.scores.standing(holder.record.peerId, options.nowMs)
-    if (standing.state === 'aside') continue
     const group = standing.state === 'resting' ? resting : holder.record.zone === options.zone ? near : far
     group.push({ holder, standing, cost: (standing.inFlight + 1) * speed(holder.record.peerId) })
   }

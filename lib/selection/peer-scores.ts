@@ -7,8 +7,8 @@ export interface PeerStanding {
   readonly inFlight: number
   /** Failures in a row. */
   readonly failures: number
-  /** Ready to be asked; `resting` while a back-off runs; `aside` after wrong bytes. */
-  readonly state: 'ready' | 'resting' | 'aside'
+  /** Ready to be asked; `resting` while a back-off runs. */
+  readonly state: 'ready' | 'resting'
   /** Monotonic milliseconds at which it is ready again; 0 where it is. */
   readonly readyAtMs: number
 }
@@ -17,8 +17,6 @@ export interface BackOff {
   /** Wait after the first failure; doubles with each further one. */
   readonly baseMs: number
   readonly ceilingMs: number
-  /** How long a peer that gave wrong bytes is not asked at all. */
-  readonly asideMs: number
   /** Failures are forgotten when there was none for this long. */
   readonly forgetMs: number
 }
@@ -26,7 +24,6 @@ export interface BackOff {
 export const defaultBackOff: BackOff = {
   baseMs: 500,
   ceilingMs: 60_000,
-  asideMs: 600_000,
   forgetMs: 300_000,
 }
 
@@ -35,7 +32,6 @@ interface Score {
   failures: number
   failedAtMs: number
   readyAtMs: number
-  aside: boolean
 }
 
 /** A catalog that is a moment behind is no failure of the peer; nor is a full one, or one that another overtook. */
@@ -52,7 +48,8 @@ const blank: PeerStanding = { inFlight: 0, failures: 0, state: 'ready', readyAtM
 
 /**
  * What is remembered of each peer from the transfers with it: how many are running, and how long it should be left
- * alone after failures. A peer with nothing to remember takes no memory.
+ * alone after failures. Who is shown to have sent wrong bytes is no candidate at all, which is not decided here. A peer
+ * with nothing to remember takes no memory.
  */
 export class PeerScores {
   readonly #backOff: BackOff
@@ -65,7 +62,7 @@ export class PeerScores {
   started(peerId: PeerId): void {
     const score = this.#scores.get(peerId)
     if (score !== undefined) score.inFlight++
-    else this.#scores.set(peerId, { inFlight: 1, failures: 0, failedAtMs: 0, readyAtMs: 0, aside: false })
+    else this.#scores.set(peerId, { inFlight: 1, failures: 0, failedAtMs: 0, readyAtMs: 0 })
   }
 
   /** Ends what `started` began. `nowMs` is monotonic. */
@@ -76,20 +73,11 @@ export class PeerScores {
       failures: 0,
       failedAtMs: 0,
       readyAtMs: 0,
-      aside: false,
     }
     this.#scores.set(peerId, score)
     score.inFlight = Math.max(0, score.inFlight - 1)
-    if (outcome === 'complete') {
-      if (!score.aside) this.#forgive(score)
-    } else if (outcome === 'wrong-bytes') {
-      score.failures++
-      score.failedAtMs = nowMs
-      score.readyAtMs = nowMs + this.#backOff.asideMs
-      score.aside = true
-    } else if (!isBlameless(report)) {
-      this.#fail(score, nowMs)
-    }
+    if (outcome === 'complete') this.#forgive(score)
+    else if (!isBlameless(report)) this.#fail(score, nowMs)
     if (score.inFlight === 0 && score.failures === 0) this.#scores.delete(peerId)
   }
 
@@ -104,7 +92,7 @@ export class PeerScores {
     return {
       inFlight: score.inFlight,
       failures: score.failures,
-      state: waits ? (score.aside ? 'aside' : 'resting') : 'ready',
+      state: waits ? 'resting' : 'ready',
       readyAtMs: waits ? score.readyAtMs : 0,
     }
   }
@@ -125,7 +113,6 @@ export class PeerScores {
     if (nowMs - score.failedAtMs >= this.#backOff.forgetMs) score.failures = 0
     score.failures++
     score.failedAtMs = nowMs
-    score.aside = false
     score.readyAtMs =
       nowMs + Math.min(this.#backOff.ceilingMs, this.#backOff.baseMs * 2 ** (score.failures - 1))
   }
@@ -133,6 +120,5 @@ export class PeerScores {
   #forgive(score: Score): void {
     score.failures = 0
     score.readyAtMs = 0
-    score.aside = false
   }
 }

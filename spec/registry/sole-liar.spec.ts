@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, test } from 'node:test'
+import { QuarantineList } from '../../lib/app/quarantine/list.ts'
 import { createRegistryControl } from '../../lib/app/registry/control.ts'
 import type { CredentialSet } from '../../lib/core/credentials.ts'
 import type { RegistryControl, TransferReport } from '../../lib/core/lookup.ts'
@@ -75,6 +76,7 @@ test('the next attempt after a sole holder gave wrong bytes is answered 404 at o
     },
   }
   const log = recordingLog()
+  const list = new QuarantineList()
   const control = new RealLookups(
     createRegistryControl({
       catalog: fakeCatalog({ registries: [registry], holders: { [`${registry} ${digest}`]: [member] } }),
@@ -82,6 +84,11 @@ test('the next attempt after a sole holder gave wrong bytes is answered 404 at o
       mirrors: () => ({ names: [registry], wildcard: false }),
       filter: new OfferFilter(),
       order: new CandidateOrder({ zone: '', clock: systemClock, rng: { next: () => 0 } }),
+      quarantine: {
+        has: (peerId) => list.has(peerId, Date.now()),
+        size: () => list.current(Date.now()).length,
+        condemn: (peerId, wrong) => void list.add({ peerId, name: 'liar' }, wrong, Date.now(), 600_000),
+      },
       clock: systemClock,
       log,
       metrics: recordingMetrics(),

@@ -92,13 +92,3 @@ test('a cancelled transfer and a blob that the peer does not have are no failure
   scores.finished(report('refused', 500), 0)
   assert.equal(scores.standing(peer, 0).state, 'resting')
 })
-
-test('a peer that gave wrong bytes stands aside, whatever else it delivers', () => {
-  const scores = after([
-    ['wrong-bytes', 0],
-    ['complete', 10],
-    ['stalled', 20],
-  ])
-  assert.equal(scores.standing(peer, defaultBackOff.asideMs - 1).state, 'aside')
-  assert.equal(scores.standing(peer, defaultBackOff.asideMs).state, 'ready')
-})
