@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { isMappable, pieceSizeBytes } from '../../core/chunk-map.ts'
 import type { Digest } from '../../core/digest.ts'
@@ -9,6 +10,9 @@ import type { MapFolder } from './map-folder.ts'
 
 /** Blobs without a map are hashed before their first byte leaves up to this size. */
 const maxHashedFirstSizeBytes = 64 * 2 ** 20
+/** Less than a requester waits for a second map. */
+const maxAwaitMs = 1200
+const awaitPollMs = 100
 const maxCachedBytes = 4 * 2 ** 20
 
 /** How the bytes of one blob are held against what they must be. */
@@ -61,6 +65,19 @@ export class LocalIntegrity {
     if (made === 'damaged' || made === 'unreadable') return { kind: made }
     this.keep(made)
     return { kind: 'map', local: made }
+  }
+
+  /**
+   * The map of a blob that is too large to be hashed while somebody waits for its first byte: a new one is being hashed in the
+   * background, and is waited for a moment. Without it a requester could not tell who of two holders lies.
+   */
+  async awaitMap(digest: Digest, blob: LocalBlob, signal: AbortSignal): Promise<LocalMap | undefined> {
+    for (let waitedMs = 0; waitedMs < maxAwaitMs && !signal.aborted; waitedMs += awaitPollMs) {
+      await delay(awaitPollMs)
+      const found = await this.find(digest, blob)
+      if (found !== undefined) return found
+    }
+    return undefined
   }
 
   /** The map of a blob as it is now; undefined where there is none that is bound to its size and its time. */

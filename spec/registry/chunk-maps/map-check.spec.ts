@@ -37,8 +37,8 @@ interface Pulled {
   readonly checks: ReadonlyMap<string, number>
 }
 
-/** A pull among a liar, who is asked first and has a map that matches its lie, and honest holders. */
-async function pull(lie: number, honest: number, range?: string): Promise<Pulled> {
+/** A pull among a liar, who is asked first and has a map that matches its lie, and honest holders. `fresh`: these have no maps yet. */
+async function pull(lie: number, honest: number, range?: string, fresh?: string): Promise<Pulled> {
   await using stack = new AsyncDisposableStack()
   const { bytes, map } = lieAt(blob, lie)
   const script = { parts: bytes, whole: bytes, map }
@@ -46,10 +46,14 @@ async function pull(lie: number, honest: number, range?: string): Promise<Pulled
   const candidates = [liar.candidate]
   for (let index = 1; index <= honest; index++) {
     const plane = stack.use(
-      await startPlane(node(`honest-${index}`), { host: `127.0.14.${2 + index}`, mapsPath: folder.path }),
+      await startPlane(node(`honest-${index}`), {
+        host: `127.0.14.${2 + index}`,
+        mapsPath: fresh ?? folder.path,
+      }),
     )
     plane.control.local.put(blob)
     candidates.push(candidateOf(node(`honest-${index}`), plane.endpoint))
+    if (fresh !== undefined) continue
     // Maps are there when somebody pulls: how long it takes to make one is not what this is about.
     const question = { headers: { 'starling-hop': '1' } }
     const map = await fetchFrom(plane.endpoint, node('asking'), `${blobPath(digest)}&chunk-map=1`, question)
@@ -97,6 +101,17 @@ test('of two holders one lies: no byte is sent but 404, and the copies tell who 
   assert.equal(answer.status, 404)
   assert.deepEqual([...blamed], ['liar'])
   assert.equal(checks.get('starling_integrity_received_total tied'), 1)
+})
+
+test('of two holders one lies, and the honest one has no map yet: it makes one before it answers', async () => {
+  await using fresh = await tempFolder('map-check-fresh')
+  const { answer, blamed, checks } = await pull(7_000_000, 1, undefined, fresh.path)
+  // On a machine that is so slow that the map is too late, the digest must do, which is counted.
+  if (checks.get('starling_integrity_received_total digest') === undefined) {
+    assert.equal(answer.status, 404)
+    assert.equal(checks.get('starling_integrity_received_total tied'), 1)
+  } else assert.notEqual(answer.end, 'complete')
+  assert.deepEqual([...blamed], ['liar'])
 })
 
 test('a sole holder that lies: the body ends before its last piece', async () => {
