@@ -155,10 +155,10 @@ export class Claimant {
     this.#askSteward(claim, first, nowMs, effects)
   }
 
-  /** One that was silent a moment ago may answer, but only the next one is waited for. */
+  /** One that is suspect, or was silent a moment ago, may answer, but only the next one is waited for. */
   #askSteward(claim: PendingClaim, choice: StewardChoice, nowMs: number, effects: ClaimantEffect[]): void {
     effects.push({ type: 'send', to: choice.peerId, message: claim.message })
-    const isSilent = this.#silent.has(choice.peerId, nowMs)
+    const isSilent = choice.doubtful === true || this.#silent.has(choice.peerId, nowMs)
     const next = isSilent ? claim.stewards[claim.asked + 1] : undefined
     if (next === undefined) {
       claim.deadlineMs = nowMs + (isSilent ? this.#settings.claimBudgetMs : choice.budgetMs)

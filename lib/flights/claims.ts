@@ -6,6 +6,8 @@ import type { FlightMessage } from './messages.ts'
 export interface StewardChoice {
   readonly peerId: PeerId
   readonly budgetMs: number
+  /** It may be dead: it is asked, and only another one is waited for. */
+  readonly doubtful?: boolean
 }
 
 /** A claim that waits for a steward's answer. */

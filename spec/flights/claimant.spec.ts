@@ -65,6 +65,15 @@ test('a steward that was silent a moment ago is asked and not waited for, until 
   assert.deepEqual(sent(own.step(want(4, another('d')), 50), 'claim'), [first])
 })
 
+test('a steward that membership suspects is asked and not waited for; where both are, one budget is the bound', () => {
+  const stewards = [first, second].map((peerId) => ({ peerId, budgetMs: 20, doubtful: true }))
+  const own = claimant()
+  assert.deepEqual(sent(own.step(want(1, { stewards }), 0), 'claim'), [first, second])
+  assert.deepEqual(verdicts(own.step({ type: 'wake' }, 20)), [[1, 'upstream']])
+  own.step(want(2, { stewards, registry: key.registry, digest: digestOf('b') }), 30)
+  assert.deepEqual(verdicts(own.step(verdict(2, 'lead', first), 31)), [[2, 'lead']], 'it counts if it comes')
+})
+
 test('a node that wakes late gives its steward as much longer, once', () => {
   const own = claimant()
   own.step(want(1), 0)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { PeerView } from '../../lib/core/ops-view.ts'
 import { eventually } from '../support/eventually.ts'
 import { buildImage, buildIndex, hostPlatform } from '../support/oci-image.ts'
 import { holdersOf, ingestedBytes, type Lab, registry, skipLab, startLab } from './containerd-lab.ts'
@@ -19,7 +20,7 @@ import {
 describe('a new image that containerds pull at once', { skip: skipLab }, () => {
   let lab: Lab
   before(async () => {
-    lab = await startLab({ nodes: 5, bytesPerSecond: 10 * mib })
+    lab = await startLab({ nodes: 6, bytesPerSecond: 10 * mib })
     // The first pull of a process is slow.
     const { name } = await newImage(lab, 1000)
     await Promise.all(lab.nodes.map(({ containerd }) => containerd.pull(name)))
@@ -40,6 +41,18 @@ describe('a new image that containerds pull at once', { skip: skipLab }, () => {
     )
     assert.ok(tree.tree.some(({ leads }) => leads))
     assert.ok(tree.tree.some(({ parent }) => parent !== null))
+    assert.equal(tree.leader, tree.tree.find(({ leads }) => leads)?.node)
+    const steward = lab.nodes.find(({ starling }) => starling.name === tree.steward)
+    assert.ok(steward)
+    await eventually(
+      async () => {
+        const peers = await steward.starling.ops<readonly PeerView[]>('peers')
+        return peers.some(({ flights }) =>
+          flights?.some(({ digest, role }) => digest === big && role === 'follow'),
+        )
+      },
+      { what: 'the steward shows among its peers who follows' },
+    )
     assert.deepEqual([...new Set(await Promise.all(pulls))], ['pulled'])
     await rightEverywhere(lab.nodes, image)
     const size = sizeOf(image)
@@ -69,18 +82,19 @@ describe('a new image that containerds pull at once', { skip: skipLab }, () => {
     assert.ok(sentByUpstream(lab) <= 2.3 * sizeOf(image), `${sentByUpstream(lab)} bytes came from upstream`)
   })
 
-  it('goes on when a follower stands still and upstream pauses, and a late one joins in', async () => {
+  it('goes on when a follower stands still and upstream pauses, and a node that starts only then joins in', async () => {
     const { name, image, big } = await newImage(lab, 20 * mib)
     const [late, ...early] = lab.nodes
     assert.ok(late)
+    await late.starling.stop()
     const pulls = early.map(({ containerd }) => outcome(containerd.pull(name)))
     const leader = await leaderOf(big, early)
     const stopped = early.find((node) => node !== leader)?.starling.pid
     assert.ok(stopped)
     process.kill(stopped, 'SIGSTOP')
     lab.proxy.hold()
+    await Promise.all([late.starling.start(), delay(3000)])
     const latePull = outcome(late.containerd.pull(name))
-    await delay(3000)
     lab.proxy.release()
     const others = early.filter(({ starling }) => starling.pid !== stopped)
     for (const [index, node] of early.entries()) {
@@ -141,6 +155,51 @@ describe('a new image that containerds pull at once', { skip: skipLab }, () => {
     await steward.starling.start()
     await lab.cluster.waitWhole()
     assert.ok(sentByUpstream(lab) <= 3.3 * sizeOf(image), `${sentByUpstream(lab)} bytes came from upstream`)
+  })
+
+  it('of which another one at the same moment has a layer, too, goes on when a follower gives its pull up', async () => {
+    const layers = [{ sizeBytes: 12 * mib }]
+    const images = [2 * mib, 2 * mib + 1000].map((sizeBytes) =>
+      buildImage({ seed: 'two at once', layers: [...layers, { sizeBytes }] }),
+    )
+    const [one, two] = await Promise.all(images)
+    const shared = one?.layers[0]?.digest
+    assert.ok(one && two && shared)
+    assert.equal(two.layers[0]?.digest, shared)
+    await lab.push('team/two:1', one)
+    await lab.push('team/two:2', two)
+    lab.upstream.forget()
+    const name = (tag: number): string => `${registry}/team/two:${tag}`
+    const [both, ...others] = lab.nodes
+    assert.ok(both)
+    const pulls = [1, 2].map((tag) => outcome(both.containerd.pull(name(tag))))
+    const single = others.map((node, index) => {
+      const pull = node.containerd.startPull(name(1 + (index % 2)))
+      return { node, image: index % 2 === 0 ? one : two, pull, how: outcome(pull.done) }
+    })
+    const given = await eventually(
+      async () => {
+        for (const { node, pull, how } of single) {
+          const flights = await flightsOf(node)
+          if (!flights.some(({ digest, role }) => digest === shared && role === 'follow')) continue
+          if ((await ingestedBytes(node.containerd, shared)) > 0) return { pull, how }
+        }
+        return undefined
+      },
+      { what: 'somebody follows', timeoutMs: 60_000 },
+    )
+    await given.pull.cancel()
+    assert.notEqual(await given.how, 'pulled')
+    assert.deepEqual(await Promise.all(pulls), ['pulled', 'pulled'])
+    await rightEverywhere([both], one)
+    await rightEverywhere([both], two)
+    for (const { node, image, pull, how } of single) {
+      if (pull === given.pull) continue
+      assert.equal(await how, 'pulled')
+      await rightEverywhere([node], image)
+    }
+    const size = sizeOf(one) + 2 * mib
+    assert.ok(sentByUpstream(lab) <= 2.3 * size, `${sentByUpstream(lab)} bytes of upstream for ${size}`)
   })
 
   it('of two platforms comes for each, and what both have in common about once', async () => {

@@ -192,7 +192,7 @@ export function createFlightsService(options: FlightsOptions): FlightsService {
         if (!claimant.serves(key)) downloads.forget(key)
         return undefined
       }
-      const choices = stewards.of(key, (peerId) => memberOf(peerId)?.rttMs)
+      const choices = stewards.of(key, memberOf)
       const request = nextRequest++
       const { promise, resolve } = Promise.withResolvers<ClaimVerdict>()
       const timer = setTimeout(() => {

@@ -40,11 +40,13 @@ export class Stewards {
   }
 
   /** First and second choice, with what their answers may take. */
-  of(key: FlightKey, rttMs: (peerId: PeerId) => number | undefined): StewardChoice[] {
+  of(key: FlightKey, memberOf: (peerId: PeerId) => Member | undefined): StewardChoice[] {
     const { claimBudgetMs, secondBudgetMs } = this.#parts.settings
     return chooseStewards(this.#contendersOf(key.registry), keyText(key), choices).map((peerId, index) => {
-      const usualMs = Math.min(roundTrips * (rttMs(peerId) ?? 0), maxBudgetMs)
-      return { peerId, budgetMs: Math.max(index === 0 ? claimBudgetMs : secondBudgetMs, usualMs) }
+      const member = memberOf(peerId)
+      const usualMs = Math.min(roundTrips * (member?.rttMs ?? 0), maxBudgetMs)
+      const budgetMs = Math.max(index === 0 ? claimBudgetMs : secondBudgetMs, usualMs)
+      return { peerId, budgetMs, doubtful: member?.state !== 'alive' }
     })
   }
 
