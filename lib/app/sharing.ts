@@ -115,13 +115,14 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     log: log.child({ part: 'integrity' }),
     metrics,
   })
+  let transfer = config.transfer ?? normaliseTransfer()
   const flights = createNodeFlights({
     ...{ peerId: set.peerId, membership, catalog, settings, config, store, clock, log, metrics },
     datagrams: datagrams.flights,
     rpc: host,
+    uploadsAtOnce: () => transfer.upload.atOnce,
   })
   const candidates = new CandidateOrder({ zone: config.node.zone, clock, rng })
-  let transfer = config.transfer ?? normaliseTransfer()
   const quarantine = createQuarantine({
     ...{ dataDir: config.dataDir, rpc: host, connector: host, clock, metrics },
     lengthMs: () => transfer.quarantineMs,

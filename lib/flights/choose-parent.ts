@@ -21,6 +21,17 @@ export function wantedFanout(size: number, sizeBytes: number | undefined, settin
   return size <= chainLength(sizeBytes, settings) ? 1 : Math.min(2, settings.maxFanout)
 }
 
+/** Words are half a second old: with less than this between them nobody is known to lag. */
+const minLagBytes = 64 * 2 ** 20
+const lagShare = 0.25
+
+/** One whose child falls far behind it gives what its uplink gives: further children would only share that. */
+function isSaturated({ progress, children }: Participant): boolean {
+  const lagBytes = Math.max(minLagBytes, progress.offset * lagShare)
+  for (const child of children) if (progress.offset - child.progress.offset > lagBytes) return true
+  return false
+}
+
 /**
  * The parent for `child`: one of its own zone before others, and there the shallowest with room; never one that it has lost, that
  * is below it, or that hangs on nobody. Undefined where there is none.
@@ -33,15 +44,16 @@ export function chooseParent(
   const wanted = wantedFanout(tree.size, sizeOf(tree, child), settings)
   const more = Math.min(wanted + 1, settings.maxFanout)
   const unfit = new Set<Participant>([child])
-  for (const [sameZone, fanout] of [
-    [true, wanted],
-    [true, more],
-    [false, wanted],
-    [false, more],
-    [false, settings.maxFanout],
-  ] as const) {
+  for (const want of [
+    { sameZone: true, fanout: wanted },
+    { sameZone: true, fanout: more },
+    { sameZone: false, fanout: wanted },
+    { sameZone: false, fanout: more },
+    { sameZone: false, fanout: settings.maxFanout },
+    { sameZone: false, fanout: settings.maxFanout, saturated: true },
+  ]) {
     for (;;) {
-      const found = best(tree, child, { sameZone, fanout, unfit })
+      const found = best(tree, child, { ...want, unfit })
       if (found === undefined) break
       const root = tree.rootOf(found)
       if (root.root && !child.lost.has(root.peerId) && !tree.isBelow(found, child)) return found
@@ -54,12 +66,12 @@ export function chooseParent(
 function best(
   tree: FlightTree,
   child: Participant,
-  want: { sameZone: boolean; fanout: number; unfit: ReadonlySet<Participant> },
+  want: { sameZone: boolean; fanout: number; saturated?: boolean; unfit: ReadonlySet<Participant> },
 ): Participant | undefined {
   let found: Participant | undefined
   for (const candidate of tree.all()) {
     if (candidate.children.size >= Math.min(want.fanout, candidate.slots)) continue
-    if (candidate.doubts > 0) continue
+    if (candidate.doubts > 0 || (isSaturated(candidate) && !want.saturated)) continue
     if (want.sameZone && candidate.zone !== child.zone) continue
     if (want.unfit.has(candidate) || child.lost.has(candidate.peerId)) continue
     if (found === undefined || isBetter(candidate, found)) found = candidate

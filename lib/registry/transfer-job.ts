@@ -41,6 +41,8 @@ export interface TransferJob {
   readonly begunSizeBytes: number | undefined
   /** The whole is asked for at once: what is asked for knows no ranges. */
   readonly unranged?: boolean
+  /** A candidate that breaks off has given up: it is not asked once more, though there may be no other. */
+  readonly askedOnce?: boolean
   readonly stripes?: StripeSettings
   /** The holders as they are now, asked for when all that were known are busy. */
   readonly lookAgain?: () => Promise<readonly Candidate[]>

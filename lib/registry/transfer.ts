@@ -74,6 +74,11 @@ class Transfer {
     this.#ticker = setInterval(() => setImmediate(() => this.#tick()), tickMs)
   }
 
+  /** May who broke off be asked once more for the rest? */
+  get #mayGoOn(): boolean {
+    return this.#job.askedOnce !== true
+  }
+
   start(): void {
     const { signal } = this.#job
     signal.addEventListener('abort', this.#onAbort, { once: true })
@@ -149,7 +154,7 @@ class Transfer {
     const { attempt } = running
     if (end.type === 'failed') {
       attempt.end(end.outcome, end.reason, end.status)
-      const interrupted = end.outcome === 'broken' && attempt.bytes > 0
+      const interrupted = this.#mayGoOn && end.outcome === 'broken' && attempt.bytes > 0
       this.#apply(this.#plan.step({ type: 'failed', fetch: id, interrupted }))
     } else if (end.type === 'busy') {
       if (end.here) attempt.end('cancelled', 'this node gets as much from peers as it may')
@@ -292,7 +297,7 @@ class Transfer {
     for (const { id, verdict } of this.#requests.laggards()) {
       if (verdict === 'stalled') this.#requests.stop(id, 'stalled', `no byte for ${limits.stallTimeoutMs} ms`)
       const late = { type: 'late', fetch: id } as const
-      const stalled = { type: 'failed', fetch: id, interrupted: true } as const
+      const stalled = { type: 'failed', fetch: id, interrupted: this.#mayGoOn } as const
       this.#apply(this.#plan.step(verdict === 'stalled' ? stalled : late))
     }
     if (this.#over) return

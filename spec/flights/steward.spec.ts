@@ -47,6 +47,21 @@ test('complete holders are parents before anybody leads, each with one child at 
   assert.equal(ask(steward, peer(2), 0, { holders }), peer(0))
 })
 
+test('a parent whose child falls far behind gives what its uplink gives, and gets no further one while others have room', () => {
+  const steward = new Steward(settings)
+  for (const index of [0, 1]) ask(steward, peer(index), 0)
+  const claimed = (who: number): string => ask(steward, peer(who), 5000, { sizeBytes: mib })
+  tell(steward, peer(0), 4900, { role: 'lead', offset: 300 * mib, sizeBytes: 400 * mib })
+  tell(steward, peer(1), 4900, { parent: peer(0), offset: 290 * mib })
+  assert.equal(claimed(2), peer(0), 'a small blob has many children')
+  tell(steward, peer(1), 5000, { parent: peer(0), offset: 200 * mib })
+  assert.equal(claimed(3), peer(1))
+  tell(steward, peer(1), 5000, { parent: peer(0), offset: 200 * mib, slots: 1 })
+  tell(steward, peer(2), 5000, { parent: peer(0), offset: 0, slots: 0 })
+  tell(steward, peer(3), 5000, { parent: peer(1), offset: 0, slots: 0 })
+  assert.equal(claimed(4), peer(0), 'better than none')
+})
+
 test('the own zone comes first', () => {
   const steward = new Steward(settings)
   ask(steward, peer(0), 0, { zone: 'a' })

@@ -143,6 +143,7 @@ test('when a parent gives up, the next one goes on from the byte reached, in the
   assert.equal(digestOf(body), digest)
   await eventually(() => sent().length === 2)
   assert.deepEqual(sent(), [half, bytes.length - half])
+  assert.equal(parents[0]?.control.requests.length, 1, 'who gave up is not asked once more')
 })
 
 test('a parent of which nothing is heard any more is left, though its connection stands', async () => {

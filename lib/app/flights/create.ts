@@ -6,7 +6,10 @@ import { defaultFlightSettings } from '../../flights/settings.ts'
 import { createFlightsService, type FlightsOptions, type FlightsService } from './service.ts'
 
 export interface FlightsParts
-  extends Pick<FlightsOptions, 'datagrams' | 'rpc' | 'store' | 'clock' | 'log' | 'metrics'> {
+  extends Pick<
+    FlightsOptions,
+    'datagrams' | 'rpc' | 'store' | 'uploadsAtOnce' | 'clock' | 'log' | 'metrics'
+  > {
   readonly peerId: PeerId
   readonly membership: MembershipService
   readonly catalog: CatalogService

@@ -18,7 +18,8 @@ import { flightViews } from './views.ts'
 /** With holders at hand only larger blobs are arranged: small ones are given as fast as it is asked. */
 const arrangedFromBytes = 4 * 2 ** 20
 const tickMs = 1000
-const slots = 4
+/** Children that a node takes, unless it gives less to peers at once. */
+const maxSlots = 4
 /** A claim is settled by then, whatever happens to its timers. */
 const maxClaimMs = 1000
 
@@ -37,6 +38,8 @@ export interface FlightsOptions {
   readonly hasLocal: (registry: string, digest: Digest) => boolean
   readonly datagrams: DatagramTransport
   readonly rpc: PeerRpc
+  /** Requests of peers that this node answers at once, at most. */
+  readonly uploadsAtOnce: () => number
   readonly store: DownloadStore
   readonly settings?: Partial<FlightSettings>
   readonly clock: Clock
@@ -204,6 +207,7 @@ export function createFlightsService(options: FlightsOptions): FlightsService {
         resolve(verdict)
       })
       const startedMs = clock.monotonicMs()
+      const slots = Math.min(maxSlots, options.uploadsAtOnce())
       step({ type: 'want', request, ...key, seen, slots, lost, holders, stewards: choices })
       const verdict = await promise
       log.debug(

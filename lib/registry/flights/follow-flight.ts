@@ -103,6 +103,8 @@ async function fromParent(following: Following): Promise<TransferResult> {
         maxSizeBytes: Number.MAX_SAFE_INTEGER,
         begunSizeBytes: known?.sizeBytes,
         unranged: true,
+        // Another parent, or a better one, is the steward's to name.
+        askedOnce: isFlight,
         signal: AbortSignal.any([exchange.out.signal, ended.signal]),
       },
       body,
