@@ -2,11 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { GrowingBlob } from '../../core/content-store.ts'
 import type { Digest } from '../../core/digest.ts'
 import type { RegistryServices } from '../exchange.ts'
+import type { PassingView } from './passing-bytes.ts'
 
 type Look = Awaited<ReturnType<GrowingBlob['look']>>
 
-/** Memory is looked at this often, the file at growing intervals. */
-const pollMs = 10
+/** Memory is looked at this often, so that what passes leaves in pieces worth sending; the file at growing intervals. */
+const pollMs = 20
+const firstFilePollMs = 10
 const maxFilePollMs = 50
 /** Where nothing passes for this long, another request of the client may fill the file. */
 const passingMs = 1000
@@ -24,21 +26,23 @@ export class Growth {
   readonly #digest: Digest
   #blob: GrowingBlob | undefined
   #seen = nothing
+  readonly #passing: () => PassingView | undefined
   #passed = 0
   #grewMs: number
   #absentSinceMs: number
-  #filePollMs = pollMs
+  #filePollMs = firstFilePollMs
   #lookAtMs = Number.NEGATIVE_INFINITY
 
   constructor(digest: Digest, services: Pick<RegistryServices, 'now' | 'limits' | 'store' | 'passing'>) {
     this.#services = services
     this.#digest = digest
+    this.#passing = services.passing.finder(digest)
     this.#absentSinceMs = this.#grewMs = services.now()
   }
 
   /** Undefined where it is not known yet. */
   get sizeBytes(): number | undefined {
-    return this.#seen.sizeBytes ?? this.#services.passing.find(this.#digest)?.sizeBytes
+    return this.#seen.sizeBytes ?? this.#passing()?.sizeBytes
   }
 
   /** The file is committed: its bytes are those of the digest. */
@@ -48,12 +52,12 @@ export class Growth {
 
   /** The download was given up, and nothing of it passes. */
   get gone(): boolean {
-    return this.#seen.state === 'gone' && this.#services.passing.find(this.#digest) === undefined
+    return this.#seen.state === 'gone' && this.#passing() === undefined
   }
 
   /** Offset behind the last byte that can be read from `offset` on; no more than `offset` where there is none. */
   reachedFrom(offset: number): number {
-    const passing = this.#services.passing.find(this.#digest)
+    const passing = this.#passing()
     const isKept = passing !== undefined && passing.floor <= offset && offset < passing.end
     return isKept ? passing.end : this.#seen.reachedBytes
   }
@@ -64,7 +68,7 @@ export class Growth {
    */
   async until(signal: AbortSignal, at: () => number, isEnough: () => boolean): Promise<boolean> {
     const { now, limits } = this.#services
-    this.#filePollMs = pollMs
+    this.#filePollMs = firstFilePollMs
     this.#lookAtMs = now()
     while (!signal.aborted) {
       if (isEnough()) return true
@@ -75,14 +79,15 @@ export class Growth {
         if (this.#isOver() && !this.#isPassing(at())) return isEnough()
       }
       if (now() - this.#grewMs >= limits.flightCeilingMs) return false
-      await delay(pollMs)
+      const untilLookMs = Math.max(1, this.#lookAtMs - now())
+      await delay(this.#isPassing(at()) ? pollMs : Math.min(pollMs, untilLookMs))
     }
     return false
   }
 
   /** 0 where the bytes are not there any more. @throws StarlingError STORE_UNAVAILABLE: the target must not be used again then */
   async read(target: Uint8Array, offset: number): Promise<number> {
-    const passed = this.#services.passing.find(this.#digest)?.read(target, offset) ?? 0
+    const passed = this.#passing()?.read(target, offset) ?? 0
     if (passed > 0) return passed
     if (this.#blob === undefined) await this.#look()
     return (await this.#blob?.read(target, offset)) ?? 0
@@ -94,7 +99,7 @@ export class Growth {
 
   /** Is what comes at this offset about to pass through memory, so that the file can only be later? */
   #isPassing(offset: number): boolean {
-    const passing = this.#services.passing.find(this.#digest)
+    const passing = this.#passing()
     if (passing === undefined || !passing.open || offset < passing.floor) return false
     const nowMs = this.#services.now()
     if (passing.end > this.#passed) {

@@ -65,10 +65,10 @@ export class PassingBytes {
 
   /** Undefined where all rings are in use, or this blob passes already. */
   open(digest: Digest, start: number, sizeBytes: number): PassingWriter | undefined {
-    if (this.find(digest)?.open === true) return undefined
+    const words = digestWordsOf(digest)
+    if (this.#find(words)?.open === true) return undefined
     const ring = this.#take()
     if (ring === undefined) return undefined
-    const words = digestWordsOf(digest)
     const opened = this.#get(ring, word.opened) + 1n
     for (const [index, value] of words.entries()) this.#set(ring, word.digest + index, value)
     this.#set(ring, word.opened, opened)
@@ -94,7 +94,16 @@ export class PassingBytes {
   }
 
   find(digest: Digest): PassingView | undefined {
+    return this.#find(digestWordsOf(digest))
+  }
+
+  /** `find` for one who asks often. */
+  finder(digest: Digest): () => PassingView | undefined {
     const words = digestWordsOf(digest)
+    return () => this.#find(words)
+  }
+
+  #find(words: readonly bigint[]): PassingView | undefined {
     for (let ring = 0; ring < this.#count; ring++) {
       const held = this.#get(ring, word.state)
       if (held !== state.open && held !== state.whole) continue
