@@ -1,10 +1,12 @@
 import type { FlightTree, Participant } from './flight-tree.ts'
 import type { FlightSettings } from './settings.ts'
 
-/** A download shows in the store in steps of this size (CONTAINERD.md): each step down a chain costs the time of one. */
-const stepBytes = 2 ** 20
+/** A step down a chain costs about the time of this much: what a follower gets it gives on at once. */
+const stepBytes = 256 * 2 ** 10
 /** The steps of a chain may take this part of the time of the whole. */
 const chainShare = 2
+/** Blobs up to this size are done before a chain would gain anything. */
+const smallBytes = 2 * 2 ** 20
 
 /**
  * How long a chain may be. One child leaves a parent's whole uplink to it, so that a chain is soonest done as long as its
@@ -17,7 +19,7 @@ export function chainLength(sizeBytes: number | undefined, settings: FlightSetti
 
 /** How many children a parent should have in a flight of this many participants. */
 export function wantedFanout(size: number, sizeBytes: number | undefined, settings: FlightSettings): number {
-  if (sizeBytes !== undefined && sizeBytes <= 2 * stepBytes) return settings.maxFanout
+  if (sizeBytes !== undefined && sizeBytes <= smallBytes) return settings.maxFanout
   return size <= chainLength(sizeBytes, settings) ? 1 : Math.min(2, settings.maxFanout)
 }
 

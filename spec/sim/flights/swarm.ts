@@ -50,7 +50,7 @@ export interface SwarmNode {
 
 /**
  * Many nodes that want one blob at once: the real stewards and claimants over messages that are delayed and lost, and downloads
- * as flows that share links evenly and show in steps, as containerd's do.
+ * as flows that share links evenly and show in steps, as containerd's do, unless they come from a node.
  */
 export class Swarm {
   readonly nodes: readonly SwarmNode[]
@@ -166,6 +166,11 @@ export class Swarm {
     return { state: doneMs === undefined ? 'open' : 'done', offset: shown, sizeBytes }
   }
 
+  /** What children can have of it: what a follower gets passes on at once, what comes from upstream shows in steps. */
+  #given(node: SwarmNode): number {
+    return typeof node.source === 'object' ? node.offset : this.#seen(node).offset
+  }
+
   #step(node: SwarmNode, event: ClaimantEvent): void {
     if (!node.alive) return
     for (const effect of node.claimant.step(event, this.#nowMs)) this.#perform(node, effect)
@@ -223,7 +228,7 @@ export class Swarm {
     for (const node of running) {
       const { source } = node
       if (source === 'none') continue
-      if (source !== 'upstream') shown.set(source, this.#seen(source).offset)
+      if (source !== 'upstream') shown.set(source, this.#given(source))
       const has = source === 'upstream' ? sizeBytes : (shown.get(source) ?? 0)
       if (has > node.offset) takers.set(source, (takers.get(source) ?? 0) + 1)
     }
