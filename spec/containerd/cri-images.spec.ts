@@ -10,7 +10,7 @@ import {
   startContainerd,
   type TestContainerd,
 } from '../support/containerd.ts'
-import { type CriImage, listCriImages } from '../support/cri/list-images.ts'
+import { type CriImage, openCri } from '../support/cri/client.ts'
 import { eventually } from '../support/eventually.ts'
 import { writeDockerArchive, writeOciArchive } from '../support/oci-files.ts'
 import { buildImage, buildIndex, hostPlatform } from '../support/oci-image.ts'
@@ -26,13 +26,14 @@ describe('the kubelet', { skip: containerdAvailable() ?? false }, () => {
   let dir = ''
   before(async () => {
     dir = undo.use(await tempFolder('cri')).path
-    containerd = await startContainerd({ dir, cri: true })
+    containerd = await startContainerd({ dir, cri: {} })
     undo.defer(() => containerd.kill())
   })
   after(() => undo.disposeAsync())
 
   async function seen(tag: string): Promise<CriImage | undefined> {
-    return (await listCriImages(containerd.socket)).find(({ repoTags }) => repoTags.includes(tag))
+    using cri = openCri(containerd.socket)
+    return (await cri.images()).find(({ repoTags }) => repoTags.includes(tag))
   }
 
   async function imported(path: string): Promise<void> {

@@ -7,48 +7,13 @@ import type { StatusView } from '../../lib/core/ops-view.ts'
 import { createLayoutImageWriter } from '../../lib/oci-layout/image-writer.ts'
 import type { ClusterNode } from '../support/cluster/node-process.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
-import { containerdAvailable, startContainerd, type TestContainerd } from '../support/containerd.ts'
 import { eventually } from '../support/eventually.ts'
 import { writeDockerArchive, writeOciArchive } from '../support/oci-files.ts'
 import { buildImage } from '../support/oci-image.ts'
-import { runOrFail } from '../support/processes.ts'
-import { starlingBin } from '../support/project.ts'
 import { skipWithout } from '../support/requirements.ts'
-
-const registry = 'air-gap.test'
-const compressions: readonly (readonly [ending: string, command: readonly string[]])[] = [
-  ['', []],
-  ['.gz', ['gzip', '-1']],
-  ['.zst', ['zstd', '-q', '--rm']],
-  ['.bz2', ['bzip2', '-1']],
-  ['.lz4', ['lz4', '-q', '--rm', '-m']],
-]
-
-/** Makes an archive beside the images folder of a node and moves it there. */
-async function drop(
-  node: ClusterNode,
-  file: string,
-  make: (path: string) => Promise<void>,
-  ending = '',
-): Promise<void> {
-  const [, command = []] = compressions.find(([known]) => known === ending) ?? []
-  const aside = join(node.dir, file)
-  await make(aside)
-  const [program, ...flags] = command
-  if (program !== undefined) await runOrFail(program, [...flags, aside])
-  const images = join(node.dir, 'data', 'images')
-  await mkdir(images, { recursive: true })
-  await rename(`${aside}${ending}`, join(images, `${file}${ending}`))
-}
+import { compressors, drop, dropEachForm, offered, registry } from './airgap-lab.ts'
 
 const imports = async (node: ClusterNode) => (await node.ops<StatusView>('status')).imports
-
-/** Waits until a node answers for tag 1. */
-async function offered(node: ClusterNode, repository: string): Promise<void> {
-  const path = `/v2/team/${repository}/manifests/1?ns=${registry}`
-  const answers = async () => (await node.fetch(path, { method: 'HEAD' })).status === 200
-  await eventually(answers, { timeoutMs: 15_000, what: `${repository} at ${node.name}` })
-}
 
 /** Pulls the way containerd does; checks every digest. */
 async function pull(node: ClusterNode, repository: string, reference: string): Promise<string> {
@@ -71,7 +36,7 @@ async function pull(node: ClusterNode, repository: string, reference: string): P
 }
 
 describe('three nodes without upstream, with image layouts', {
-  skip: skipWithout('zstd', 'bzip2', 'lz4', 'gzip'),
+  skip: skipWithout(...compressors),
 }, () => {
   let cluster: Cluster
   before(async () => {
@@ -80,22 +45,8 @@ describe('three nodes without upstream, with image layouts', {
   after(() => cluster?.dispose())
 
   it('an archive of each kind and compression that is dropped on one is pulled from the others by tag and digest', async () => {
-    const dropped: [string, string][] = []
-    for (const [ending] of compressions) {
-      for (const kind of ['docker', 'oci']) {
-        const repository = `${kind}${ending.replace('.', '-')}`
-        const name = `${registry}/team/${repository}:1`
-        const image = await buildImage({
-          seed: repository,
-          layers: [{ sizeBytes: 60_000 }, { sizeBytes: 700, gzip: true }],
-        })
-        const make = (path: string) =>
-          kind === 'docker' ? writeDockerArchive(path, name, image) : writeOciArchive(path, [{ name, image }])
-        await drop(cluster.node(0), `${kind}.tar`, make, ending)
-        dropped.push([repository, `${kind}.tar${ending}`])
-      }
-    }
-    for (const [repository] of dropped) {
+    const dropped = await dropEachForm(cluster.node(0))
+    for (const { repository } of dropped) {
       for (const index of [1, 2]) {
         const node = cluster.node(index)
         await offered(node, repository)
@@ -105,7 +56,7 @@ describe('three nodes without upstream, with image layouts', {
     }
     assert.deepEqual(
       (await imports(cluster.node(0)))?.files.map(({ file, problem }) => [file, problem]).sort(),
-      dropped.map(([, file]) => [file, undefined]).sort(),
+      dropped.map(({ file }) => [file, undefined]).sort(),
     )
   })
 
@@ -167,44 +118,5 @@ describe('three nodes without upstream, with image layouts', {
     assert.equal(done(), before)
     await offered(cluster.node(0), 'killed')
     assert.equal(await pull(cluster.node(0), 'killed', '1'), digest)
-  })
-})
-
-describe('three containerds without upstream', { skip: containerdAvailable() ?? false }, () => {
-  it('a tarball dropped on one node is pulled by the containerds of the others, by tag and by digest', async () => {
-    const containerds: TestContainerd[] = []
-    await using undo = new AsyncDisposableStack()
-    undo.defer(async () => {
-      await Promise.all(containerds.map((containerd) => containerd.kill()))
-    })
-    const cluster = undo.use(
-      await createCluster({
-        nodes: 3,
-        mirrors: [registry],
-        async store(place) {
-          const containerd = await startContainerd({
-            dir: join(place.dir, 'cd'),
-            certsDir: join(place.dir, 'certs.d'),
-          })
-          containerds.push(containerd)
-          return { type: 'containerd', socket: containerd.socket }
-        },
-      }),
-    )
-    for (const node of cluster.nodes)
-      await runOrFail(process.execPath, [starlingBin, 'configure', '--config', node.configFile])
-    const image = await buildImage({ seed: 'ctr', layers: [{ sizeBytes: 2_000_000 }, { sizeBytes: 9 }] })
-    const name = `${registry}/team/tarball:1`
-    await drop(cluster.node(0), 'tarball.tar', (path) => writeDockerArchive(path, name, image), '.gz')
-    for (const index of [1, 2]) {
-      await offered(cluster.node(index), 'tarball')
-      await containerds[index]?.pull(name)
-      const list = (await containerds[index]?.ctr('images', 'ls')) ?? ''
-      const digest = /sha256:[0-9a-f]{64}/.exec(list)?.[0]
-      await containerds[index]?.pull(`${registry}/team/tarball@${digest}`)
-    }
-    const labels = (await containerds[0]?.ctr('images', 'ls')) ?? ''
-    assert.match(labels, /io\.cri-containerd\.pinned=pinned/)
-    assert.match(labels, /io\.cri-containerd\.image=managed/)
   })
 })

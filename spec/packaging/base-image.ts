@@ -1,18 +1,12 @@
 import { copyFile, cp, mkdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { rootCertificates } from 'node:tls'
-import { runOrFail } from '../support/processes.ts'
+import { librariesOf } from '../support/program-files.ts'
 import { findProgram } from '../support/requirements.ts'
 
 async function copyInto(root: string, file: string, as = file): Promise<void> {
   await mkdir(dirname(join(root, as)), { recursive: true })
   await copyFile(file, join(root, as))
-}
-
-/** The shared libraries of a program, by the dynamic linker's own account. */
-async function librariesOf(program: string): Promise<string[]> {
-  const { stdout } = await runOrFail('ldd', [program])
-  return [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1] ?? '')
 }
 
 /** Folder of the npm that the command `npm` leads to. */

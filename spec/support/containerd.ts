@@ -73,33 +73,43 @@ const disabledPlugins = [
   'io.containerd.internal.v1.tracing',
 ]
 
-/** CRI that touches nothing outside `dir`. */
-function criText(dir: string): string[] {
+export interface CriOptions {
+  /** The image that the first container of each pod is made of. */
+  readonly sandboxImage?: string
+  /** The folder of hosts.toml files for what it pulls. */
+  readonly certsDir?: string
+}
+
+/** CRI that touches nothing outside `dir`, and needs no more capabilities than root in a container has. */
+function criText(dir: string, { sandboxImage, certsDir }: CriOptions): string[] {
   const table = (name: string) => `[plugins."${criPlugin}"${name}]`
   return [
     table(''),
+    ...(sandboxImage === undefined ? [] : [`sandbox_image = "${sandboxImage}"`]),
+    'restrict_oom_score_adj = true',
     'stream_server_address = "127.0.0.1"',
     'stream_server_port = "0"',
     table('.cni'),
     `conf_dir = "${join(dir, 'cni')}"`,
     table('.containerd'),
     'snapshotter = "native"',
+    ...(certsDir === undefined ? [] : [table('.registry'), `config_path = "${certsDir}"`]),
   ]
 }
 
-function configText(dir: string, root: string, socket: string, cri: boolean): string {
+function configText(dir: string, root: string, socket: string, cri: CriOptions | undefined): string {
   return [
     'version = 2',
     `root = "${root}"`,
     `state = "${join(dir, 'state')}"`,
-    `disabled_plugins = ${JSON.stringify(cri ? disabledPlugins : [criPlugin, ...disabledPlugins])}`,
+    `disabled_plugins = ${JSON.stringify(cri === undefined ? [criPlugin, ...disabledPlugins] : disabledPlugins)}`,
     '[grpc]',
     `address = "${socket}"`,
     '[ttrpc]',
     `address = "${socket}.ttrpc"`,
     `[plugins."io.containerd.internal.v1.opt"]`,
     `path = "${join(dir, 'opt')}"`,
-    ...(cri ? criText(dir) : []),
+    ...(cri === undefined ? [] : criText(dir, cri)),
     '',
   ].join('\n')
 }
@@ -115,7 +125,7 @@ export async function startContainerd(options: {
   env?: Readonly<Record<string, string>>
   /** The command that runs a program where its network is; default here. */
   inside?: (file: string, args: readonly string[]) => readonly [string, ...string[]]
-  cri?: boolean
+  cri?: CriOptions
 }): Promise<TestContainerd> {
   const { dir, certsDir, inside = (file, args) => [file, ...args] as const } = options
   const env = { ...process.env, ...options.env }
@@ -124,7 +134,7 @@ export async function startContainerd(options: {
   const configFile = join(dir, 'config.toml')
   const logFile = join(dir, 'containerd.log')
   await mkdir(dir, { recursive: true })
-  await writeFile(configFile, configText(dir, root, socket, options.cri === true))
+  await writeFile(configFile, configText(dir, root, socket, options.cri))
   let child: ChildProcess | undefined
 
   const ctr = (...args: readonly string[]): Promise<string> => ctrUntil(undefined, args)

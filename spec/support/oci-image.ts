@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { createGzip } from 'node:zlib'
 import type { Digest } from '../../lib/core/digest.ts'
 import { mediaTypes } from '../../lib/core/media-types.ts'
-import { tarOf } from './tar.ts'
+import { type TarFile, tarOf } from './tar.ts'
 
 /** A content descriptor (OCI image specification, "Content Descriptors"). */
 export interface Descriptor {
@@ -40,6 +40,8 @@ export interface LayerSpec {
   /** `zeros` makes a large layer that costs nothing to keep. Default `random`, from the image's seed. */
   readonly content?: 'random' | 'zeros'
   readonly gzip?: boolean
+  /** Instead of the one file. */
+  readonly files?: readonly TarFile[]
 }
 
 export interface ImageSpec {
@@ -47,6 +49,8 @@ export interface ImageSpec {
   readonly seed: string
   readonly layers: readonly LayerSpec[]
   readonly platform?: { readonly os: string; readonly architecture: string }
+  /** What a container of it runs. */
+  readonly entrypoint?: readonly string[]
 }
 
 const layerType = 'application/vnd.oci.image.layer.v1.tar'
@@ -61,13 +65,15 @@ export async function buildImage(spec: ImageSpec): Promise<PlatformImage> {
   const diffs: TestBlob[] = []
   for (const [index, layer] of spec.layers.entries()) {
     const produce = (): AsyncIterable<Uint8Array> =>
-      tarOf([
-        {
-          name: `layer-${index}.bin`,
-          sizeBytes: layer.sizeBytes,
-          bytes: () => contentOf(`${spec.seed}/${index}`, layer),
-        },
-      ])
+      tarOf(
+        layer.files ?? [
+          {
+            name: `layer-${index}.bin`,
+            sizeBytes: layer.sizeBytes,
+            bytes: () => contentOf(`${spec.seed}/${index}`, layer),
+          },
+        ],
+      )
     const diff = await blobOf(layerType, produce)
     const blob = layer.gzip ? await blobOf(`${layerType}+gzip`, () => gzipOf(diff.bytes())) : diff
     diffs.push(diff)
@@ -77,7 +83,10 @@ export async function buildImage(spec: ImageSpec): Promise<PlatformImage> {
   const platform = spec.platform ?? hostPlatform()
   const config = await jsonBlob('application/vnd.oci.image.config.v1+json', {
     ...platform,
-    config: { Labels: { seed: spec.seed } },
+    config: {
+      Labels: { seed: spec.seed },
+      ...(spec.entrypoint === undefined ? {} : { Entrypoint: spec.entrypoint }),
+    },
     rootfs: { type: 'layers', diff_ids: diffs.map((diff) => diff.descriptor.digest) },
   })
   blobs.set(config.descriptor.digest, config)

@@ -4,6 +4,8 @@ import { pack, type TarPack } from 'tar-stream'
 export interface TarFile {
   readonly name: string
   readonly sizeBytes: number
+  /** Default 0644. */
+  readonly mode?: number
   readonly bytes: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 }
 
@@ -20,7 +22,8 @@ export async function* tarOf(files: Iterable<TarFile>): AsyncGenerator<Uint8Arra
 async function feed(archive: TarPack, files: Iterable<TarFile>): Promise<void> {
   for (const file of files) {
     const done = Promise.withResolvers<void>()
-    const entry = archive.entry({ name: file.name, size: file.sizeBytes, mode: 0o644, mtime }, (error) =>
+    const { name, sizeBytes: size, mode = 0o644 } = file
+    const entry = archive.entry({ name, size, mode, mtime }, (error) =>
       error ? done.reject(error) : done.resolve(),
     )
     for await (const piece of file.bytes()) {
