@@ -97,6 +97,10 @@ describe('a list of references', { skip: containerdAvailable() ?? false }, () =>
     await rm(join(images, 'all.txt'))
     await eventually(async () => (await labelsAt(1, name))[0] === undefined, { timeoutMs: 15_000 })
     assert.equal((await labelsAt(1, name)).length, 1, 'the image stays')
+    // The kubelet goes by all names of an image.
+    const others = [`${registry}/team/listed@${index.root.digest}`, image.config.digest]
+    for (const other of others)
+      await eventually(async () => (await labelsAt(1, other))[0] === undefined, { timeoutMs: 15_000 })
   })
 
   it('by hand ends with 1 and a line for each that no node has', async () => {

@@ -13,7 +13,7 @@ import { mirrorAccess } from '../config/configure.ts'
 import { parsePlatform } from './import-file.ts'
 import type { FileOutcome } from './import-known.ts'
 import { importDir, lockImports } from './lock.ts'
-import { type FolderFile, knownContents, listsToRetry, planFolder, unaccounted } from './plan.ts'
+import { configNames, type FolderFile, knownContents, listsToRetry, planFolder, unaccounted } from './plan.ts'
 import { isReferenceList } from './reference-list.ts'
 import { runJob } from './run-job.ts'
 import { type FileRecord, readState, writeState } from './state-file.ts'
@@ -110,7 +110,7 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
         log.info(fields, 'a file has the bytes that it had; nothing was imported')
       else if (waiting.length > 0) logWaiting(fields, before, waiting)
       else if (problem === undefined) log.info({ ...fields, durationMs }, 'images were imported')
-      else log.error({ ...fields, problem }, 'an archive cannot be used; it is tried again when it changes')
+      else log.error({ ...fields, problem }, 'a file cannot be used; it is tried again when it changes')
     } finally {
       current = undefined
     }
@@ -186,7 +186,8 @@ export function createImagesFolder(options: ImagesFolderOptions): ImagesFolder {
     if (names.length === 0) return
     const writer = await openWriter(config.store)
     try {
-      for (const name of names) await writer.labelImage(name, unpinned)
+      const all = [...names, ...configNames(records, state, await writer.images())]
+      for (const name of all) await writer.labelImage(name, unpinned)
     } finally {
       await writer.close()
     }

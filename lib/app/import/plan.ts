@@ -1,3 +1,5 @@
+import { isDigest } from '../../core/digest.ts'
+import type { LabelledImage } from '../../core/image-writer.ts'
 import type { FileRecord, FolderState } from './state-file.ts'
 
 /** A file of the folder as it is now. */
@@ -77,6 +79,21 @@ export function unaccounted(records: readonly FileRecord[], state: FolderState):
   const kept = new Set([...state.values()].flatMap((record) => record.images.map(imageId)))
   const names = records.flatMap((record) => record.images.filter((image) => !kept.has(imageId(image))))
   return [...new Set(names.flatMap(namesOf))]
+}
+
+/**
+ * What CRI calls images of these records that no other record accounts for: it names an image by the digest of its
+ * configuration, too, and the kubelet goes by all names of an image.
+ */
+export function configNames(
+  records: readonly FileRecord[],
+  state: FolderState,
+  stored: readonly Pick<LabelledImage, 'name' | 'target'>[],
+): string[] {
+  const digestsOf = (all: Iterable<FileRecord>) =>
+    new Set([...all].flatMap(({ images }) => images.map(({ digest }) => digest)))
+  const lost = digestsOf(records).difference(digestsOf(state.values()))
+  return stored.flatMap(({ name, target }) => (isDigest(name) && lost.has(target) ? [name] : []))
 }
 
 function imageId(image: FileRecord['images'][number]): string {

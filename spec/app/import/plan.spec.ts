@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { knownContents, listsToRetry, planFolder, unaccounted } from '../../../lib/app/import/plan.ts'
+import {
+  configNames,
+  knownContents,
+  listsToRetry,
+  planFolder,
+  unaccounted,
+} from '../../../lib/app/import/plan.ts'
 import type { FileRecord } from '../../../lib/app/import/state-file.ts'
 import type { Digest } from '../../../lib/core/digest.ts'
 
@@ -35,6 +41,24 @@ describe('the plan of the images folder', () => {
     const state = new Map([['b.tar', record({ images: [shared] })]])
     assert.deepEqual(planFolder([], new Map([['a.tar', gone]]), 0).gone, ['a.tar'])
     assert.deepEqual(unaccounted([gone], state), ['r.test:5000/a:1', `r.test:5000/a@${digest}`])
+  })
+
+  it('with the last name of an image goes the name that CRI gives it', () => {
+    const other = `sha256:${'cd'.repeat(32)}` as Digest
+    const config = `sha256:${'ef'.repeat(32)}`
+    const gone = record({
+      images: [
+        { name: 'r.test/a:1', digest },
+        { name: 'r.test/b:1', digest: other },
+      ],
+    })
+    const stored = [
+      { name: 'r.test/a:1', target: digest },
+      { name: config, target: digest },
+      { name: `${config.slice(0, -1)}0`, target: other },
+    ]
+    const left = new Map([['b.tar', record({ images: [{ name: 'r.test/c:1', digest: other }] })]])
+    assert.deepEqual(configNames([gone], left, stored), [config])
   })
 
   it('a file may have the bytes of any of its size; of a broken one only under its own name', () => {
