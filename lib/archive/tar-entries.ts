@@ -27,20 +27,18 @@ export type TarEntry =
  */
 export async function* tarEntries(file: ArchiveFile): AsyncGenerator<TarEntry> {
   const tar = extract()
-  const failure: { error?: unknown } = {}
+  const failure: Failure = { unpackedBytes: 0 }
   pipeline(Readable.from(noted(unpackArchive(file), failure), { highWaterMark: 1 }), tar, () => {})
   let next = 0
   let count = 0
   const explain = (error: unknown): unknown => {
     const cause = failure.error ?? error
     if (cause instanceof StarlingError || failure.error !== undefined) return cause
-    const why = /unexpected end/i.test(String(error)) ? 'it is truncated' : 'an entry is malformed'
-    return invalidArchive(
-      file.path,
-      `the tar cannot be read: ${why}, ${why === 'it is truncated' ? 'before' : 'at'} byte ${next}`,
-      undefined,
-      error,
-    )
+    const { unpackedBytes } = failure
+    const why = /unexpected end/i.test(String(error))
+      ? `it is truncated: it ends at byte ${unpackedBytes}${unpackedBytes < next ? `, within an entry up to byte ${next}` : ''}`
+      : `an entry is malformed, at byte ${next}`
+    return invalidArchive(file.path, `the tar cannot be read: ${why}`, undefined, error)
   }
   try {
     for await (const source of tar) {
@@ -93,11 +91,14 @@ async function* explained(
   }
 }
 
-/** Passes pieces on and remembers why they ended: streams replace errors by their own. */
-async function* noted(
-  pieces: AsyncGenerator<Uint8Array>,
-  failure: { error?: unknown },
-): AsyncGenerator<Uint8Array> {
+interface Failure {
+  error?: unknown
+  /** How far the tar was read. */
+  unpackedBytes: number
+}
+
+/** Passes pieces on and remembers where and why they ended: streams replace errors by their own. */
+async function* noted(pieces: AsyncGenerator<Uint8Array>, failure: Failure): AsyncGenerator<Uint8Array> {
   try {
     for (;;) {
       const next = await pieces.next().catch((error: unknown) => {
@@ -105,6 +106,7 @@ async function* noted(
         throw error
       })
       if (next.done === true) return
+      failure.unpackedBytes += next.value.length
       yield next.value
     }
   } finally {

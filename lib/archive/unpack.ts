@@ -31,7 +31,13 @@ export function compressionOfName(name: string): Compression | undefined {
   return endings.find(([pattern]) => pattern.test(name))?.[1]
 }
 
-function compressionOf(head: Uint8Array): Compression | undefined {
+/** `pzstd` begins with one; LZ4 has the same (RFC 8878, "Skippable Frames"). */
+function isSkippableFrame([first = 0, ...rest]: Uint8Array): boolean {
+  return first >> 4 === 5 && [0x2a, 0x4d, 0x18].every((byte, index) => rest[index] === byte)
+}
+
+function compressionOf(head: Uint8Array, name: string): Compression | undefined {
+  if (isSkippableFrame(head.subarray(0, 4))) return compressionOfName(name) === 'lz4' ? 'lz4' : 'zstd'
   const found = magics.find(([, magic]) => magic.every((byte, index) => head[index] === byte))
   if (found !== undefined) return found[0]
   return Buffer.from(head.subarray(257, 262)).toString('latin1') === 'ustar' ? 'none' : undefined
@@ -42,7 +48,7 @@ function compressionOf(head: Uint8Array): Compression | undefined {
  * @throws StarlingError ARCHIVE_INVALID with the byte of the file
  */
 export async function* unpackArchive(file: ArchiveFile): AsyncGenerator<Uint8Array> {
-  const compression = compressionOf(await file.peek(512))
+  const compression = compressionOf(await file.peek(512), file.path)
   if (compression === undefined) {
     const claimed = compressionOfName(file.path)
     const claim = claimed === undefined || claimed === 'none' ? '' : ` and no ${claimed} data`

@@ -110,7 +110,10 @@ describe('importing an archive', () => {
         await truncate(file, size)
         await assert.rejects(
           run(),
-          (error) => error instanceof StarlingError && error.code === 'ARCHIVE_INVALID',
+          (error) =>
+            error instanceof StarlingError &&
+            error.code === 'ARCHIVE_INVALID' &&
+            (size < 512 || error.format().includes(`it ends at byte ${size}`)),
           `${size}`,
         )
         assert.deepEqual(await state(), nothing)

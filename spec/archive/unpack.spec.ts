@@ -13,6 +13,7 @@ import { tempFolder } from '../support/temp-folder.ts'
 const tools: readonly (readonly [ending: string, command: readonly string[]])[] = [
   ['.gz', ['gzip', '-k']],
   ['.zst', ['zstd', '-q']],
+  ['.zst', ['pzstd', '-q']],
   ['.bz2', ['bzip2', '-k']],
   ['.lz4', ['lz4', '-q', '-BX', '--content-size']],
   ['.lz4', ['lz4', '-q', '-BD', '-B4']],
