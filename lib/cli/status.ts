@@ -109,15 +109,17 @@ function flightsText(flights: readonly FlightView[]): string | readonly string[]
   return more > 0 ? [...lines, `and ${more} more`] : lines
 }
 
+const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
+
 function importsText(imports: ImportView | undefined): readonly string[] {
   if (imports === undefined) return ['not followed']
   const good = imports.files.filter((file) => file.problem === undefined)
   const images = good.reduce((sum, file) => sum + file.images.length, 0)
   const broken = imports.files.length - good.length
   const waiting = imports.files.reduce((sum, file) => sum + file.waiting.length, 0)
-  const rest = broken > 0 ? `, ${broken} files cannot be used` : ''
+  const rest = broken > 0 ? `, ${counted(broken, 'file')} cannot be used` : ''
   const later = waiting > 0 ? `, ${waiting} that no node has yet` : ''
-  const summary = `${imports.folder}: ${images} images of ${good.length} files${later}${rest}`
+  const summary = `${imports.folder}: ${counted(images, 'image')} of ${counted(good.length, 'file')}${later}${rest}`
   if (imports.current === undefined) return [summary]
   const { file, filesLeft, bytesPerSecond } = imports.current
   const left = filesLeft > 0 ? `; ${filesLeft} more ${filesLeft === 1 ? 'file waits' : 'files wait'}` : ''

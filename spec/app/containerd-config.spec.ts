@@ -7,6 +7,7 @@ import { tempFolder } from '../support/temp-folder.ts'
 
 describe("containerd's configuration", () => {
   for (const [version, section, discard] of [
+    [1, '[plugins.cri.registry]', '[plugins.cri.containerd]'],
     [2, `[plugins."io.containerd.grpc.v1.cri".registry]`, `[plugins."io.containerd.grpc.v1.cri".containerd]`],
     [3, `[plugins.'io.containerd.cri.v1.images'.registry]`, `[plugins.'io.containerd.cri.v1.images']`],
     [4, `[plugins.'io.containerd.cri.v1.images'.registry]`, `[plugins.'io.containerd.cri.v1.images']`],
@@ -19,16 +20,20 @@ describe("containerd's configuration", () => {
         file,
         `version = ${version}\nimports = ["conf.d/*.toml"]\n${section}\nconfig_path = "/a"\n`,
       )
-      await writeFile(join(folder.path, 'conf.d', '1.toml'), `${discard}\ndiscard_unpacked_layers = true\n`)
+      const dropIn = join(folder.path, 'conf.d', '1.toml')
+      await writeFile(dropIn, `${discard}\ndiscard_unpacked_layers = true\n`)
       const facts = await readContainerdConfig(file)
-      assert.deepEqual([facts.configPath, facts.discardsLayers, facts.files.length], ['/a', true, 2])
+      assert.deepEqual([facts.configPath, facts.discardedIn, facts.files.length], ['/a', dropIn, 2])
+      await writeFile(join(folder.path, 'conf.d', '2.toml'), `${discard}\ndiscard_unpacked_layers = false\n`)
+      assert.equal((await readContainerdConfig(file)).discardedIn, undefined)
     })
   }
 
-  it('that is no TOML is named', async () => {
+  it('that is no TOML, or not there, is named in one line', async () => {
     await using folder = await tempFolder('cri')
     const file = join(folder.path, 'config.toml')
-    await writeFile(file, '{{ template "base" . }}\n')
-    await assert.rejects(readContainerdConfig(file), /config\.toml: /)
+    await assert.rejects(readContainerdConfig(file), /config\.toml cannot be read \(ENOENT\); [^\n]*$/)
+    await writeFile(file, 'version = 2\n{{ template "base" . }}\n')
+    await assert.rejects(readContainerdConfig(file), /config\.toml:2:\d+: this is no TOML \([^\n]*$/)
   })
 })

@@ -11,7 +11,7 @@ export function containerdLines(
   return [
     { what: 'config_path of CRI', ...criPath(facts.configPath, certsDir) },
     { what: 'config_path of transfers', ...transferPath(facts, certsDir) },
-    { what: 'unpacked layers', ...discardedLayers(facts.discardsLayers, facts.files[0] ?? '') },
+    { what: 'unpacked layers', ...discardedLayers(facts.discardedIn) },
     ...templates.map((template) => ({ what: 'template', ...templateVerdict(template, certsDir) })),
   ]
 }
@@ -22,7 +22,8 @@ function criPath(configPath: string | undefined, certsDir: string): Verdict {
       `it is not set, so containerd reads no hosts.toml; set it to ${certsDir} and restart containerd`,
     )
   }
-  if (configPath.includes(':')) {
+  const folders = configPath.split(':')
+  if (folders.length > 1 && folders.includes(certsDir)) {
     return warning(
       'it names two folders, and containerd 2.3 then reads no hosts.toml for transfers; name one',
     )
@@ -50,17 +51,18 @@ function transferPath({ transferConfigPath, configPath }: ContainerdFacts, certs
       )
 }
 
-export function discardedLayers(discards: boolean, file: string): Verdict {
-  return discards
-    ? wrong(
+/** `file`: where `discard_unpacked_layers` is set, if it is. */
+export function discardedLayers(file: string | undefined): Verdict {
+  return file === undefined
+    ? ok('they are kept')
+    : wrong(
         `discard_unpacked_layers is on in ${file}: layers vanish after unpacking and nothing can be shared; set it to false, restart containerd and pull again`,
       )
-    : ok('they are kept')
 }
 
 function templateVerdict(template: TemplateFacts, certsDir: string): Verdict {
   const { file, usesBase, configPath, discardsLayers } = template
-  if (discardsLayers) return discardedLayers(true, file)
+  if (discardsLayers) return discardedLayers(file)
   if (configPath !== undefined && configPath !== certsDir && !configPath.includes('{{')) {
     return wrong(
       `${file} sets config_path to ${configPath}, and starling writes ${certsDir}; set certsDir to the first`,

@@ -33,7 +33,7 @@ export function createLayersWatch(
     }
     const file = await firstReadable(files ?? containerdConfigFiles(store.socket))
     const facts = file === undefined ? undefined : await readContainerdConfig(file).catch(() => undefined)
-    const { verdict, detail } = discardedLayers(facts?.discardsLayers ?? false, file ?? '')
+    const { verdict, detail } = discardedLayers(facts?.discardedIn)
     problem = verdict === 'ok' ? undefined : detail
   }
 

@@ -16,7 +16,7 @@ const certsDir = '/etc/containerd/certs.d'
 const good: ContainerdFacts = {
   configPath: certsDir,
   transferConfigPath: undefined,
-  discardsLayers: false,
+  discardedIn: undefined,
   files: ['/etc/containerd/config.toml'],
 }
 
@@ -35,7 +35,8 @@ describe("what containerd's configuration means", () => {
       'config_path of CRI',
       /^wrong: .*set it to \/etc\/containerd\/certs\.d/,
     ],
-    ['two folders', { configPath: '/a:/b' }, 'config_path of CRI', /^warning: .*two folders/],
+    ['two folders', { configPath: `${certsDir}:/b` }, 'config_path of CRI', /^warning: .*two folders/],
+    ['two other folders', { configPath: '/a:/b' }, 'config_path of CRI', /^wrong: it is \/a:\/b/],
     ['another folder', { configPath: '/a' }, 'config_path of CRI', /^wrong: it is \/a, .*set certsDir/],
     ['no path for transfers', {}, 'config_path of transfers', /^ok: .*need not be/],
     ['the same for transfers', { transferConfigPath: certsDir }, 'config_path of transfers', /^ok: it is/],
@@ -48,9 +49,9 @@ describe("what containerd's configuration means", () => {
     ['layers that are kept', {}, 'unpacked layers', /^ok: they are kept/],
     [
       'layers that are thrown away',
-      { discardsLayers: true },
+      { discardedIn: '/etc/containerd/conf.d/1.toml' },
       'unpacked layers',
-      /^wrong: discard_unpacked_layers is on in \/etc\/containerd\/config\.toml/,
+      /^wrong: discard_unpacked_layers is on in \/etc\/containerd\/conf\.d\/1\.toml:/,
     ],
   ] as const) {
     it(title, () => assert.match(verdicts(facts)[what] ?? '', expected))
@@ -117,7 +118,7 @@ describe('a running node', () => {
       )
       await writeFile(file, 'version = 3\nimports = ["conf.d/*.toml"]\n')
       await watch.look()
-      assert.match(watch.problem() ?? '', /discard_unpacked_layers is on in .*config\.toml/)
+      assert.match(watch.problem() ?? '', /discard_unpacked_layers is on in .*conf\.d\/a\.toml:/)
       await writeFile(file, 'version = 3\n')
       await watch.look()
       assert.equal(watch.problem(), undefined)
