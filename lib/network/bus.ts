@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import {
   type GossipSub,
   type GossipSubComponents,
+  type GossipsubOpts,
   gossipsub,
   type Message,
   StrictNoSign,
@@ -23,6 +24,7 @@ const maxRpcSizeBytes = 4 * 2 ** 20
 const maxOutboundBufferBytes = 8 * 2 ** 20
 const messageIdSizeBytes = 20
 
+export type MetricsRegister = NonNullable<GossipsubOpts['metricsRegister']>
 export type BusListener = Parameters<BroadcastBus['onMessage']>[0]
 
 const results: Readonly<Record<BroadcastVerdict, TopicValidatorResult>> = {
@@ -52,9 +54,13 @@ export class Bus implements BroadcastBus {
     this.#scoring = new BusScoring(options.clock)
   }
 
-  /** The libp2p service. */
-  service(): (components: GossipSubComponents) => GossipSub {
+  /**
+   * The libp2p service.
+   * @param metricsRegister takes gossipsub's own figures of its messages; none are kept without
+   */
+  service(metricsRegister?: MetricsRegister): (components: GossipSubComponents) => GossipSub {
     return gossipsub({
+      ...(metricsRegister === undefined ? {} : { metricsRegister, metricsTopicStrToLabel: new Map() }),
       globalSignaturePolicy: StrictNoSign,
       msgIdFn: messageId,
       fallbackToFloodsub: false,

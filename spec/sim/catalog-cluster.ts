@@ -8,10 +8,11 @@ import { decodeAnswer } from '../../lib/catalog/sync-answer.ts'
 import type { CatalogService, MirrorSet } from '../../lib/core/cluster.ts'
 import { StarlingError } from '../../lib/core/errors.ts'
 import type { BroadcastBus, BroadcastVerdict, PeerRpc } from '../../lib/core/messaging.ts'
-import type { PeerId } from '../../lib/core/peer-id.ts'
+import { type PeerId, peerIdFromPublicKey } from '../../lib/core/peer-id.ts'
 import type { Logger, Metrics } from '../../lib/core/ports.ts'
 import { OfferFilter } from '../../lib/core/reference.ts'
 import { digestOf, type Identity, makeIdentity } from '../catalog/support.ts'
+import { CatalogTrace } from './catalog-trace.ts'
 import { SimKernel } from './kernel.ts'
 
 const quiet: Logger = {
@@ -61,8 +62,9 @@ export class CatalogCluster {
   readonly kernel: SimKernel
   readonly nodes: SimCatalog[]
   readonly counts = new Map<string, number>()
-  /** Every broken invariant that was seen on the way, in words. */
+  /** Every broken invariant that was seen on the way, in words and with the trace of the node. */
   readonly violations: string[] = []
+  readonly trace = new CatalogTrace()
   /** For I6: the newest state that each origin has published in each registry. */
   readonly #published = new Map<string, Checkpoint>()
   readonly #options: ClusterOptions
@@ -94,6 +96,7 @@ export class CatalogCluster {
       leave: (registry) => topics.delete(registry),
       publish: async (registry, message) => {
         this.#checkPublished(node, registry, message)
+        this.#note(node, `publishes ${this.#describe(message)}`)
         this.#spread(node, registry, message)
       },
       onMessage: (listener) => {
@@ -112,6 +115,7 @@ export class CatalogCluster {
         node.epoch = epoch
       },
     }
+    this.#note(node, `starts, its epoch was ${node.epoch}`)
     kernel.boot(node.name, (from, bytes) => this.#deliver(node, from, bytes))
     const metrics: Metrics = {
       count: (name, labels = {}) => {
@@ -167,6 +171,7 @@ export class CatalogCluster {
 
   async kill(node: SimCatalog): Promise<void> {
     this.kernel.halt(node.name, 'killed')
+    this.#note(node, 'is killed')
     const { life } = node
     node.life = undefined
     await life?.catalog.stop()
@@ -260,6 +265,7 @@ export class CatalogCluster {
     if (!life.topics.has(registry) || life.seen.has(id)) return
     life.seen.add(id)
     const verdict = life.listener(registry, sender.identity.peerId, message)
+    this.#note(node, `hears ${this.#describe(message)} from ${from}: ${verdict}`)
     if (verdict === 'accept') this.#spread(node, registry, message)
   }
 
@@ -270,6 +276,7 @@ export class CatalogCluster {
       const open = () =>
         target?.life !== undefined && this.kernel.connect(node.name, target.name) === 'answered'
       this.kernel.scheduleFor(node.name, this.kernel.delayMs(), () => {
+        this.#note(node, `asks ${target?.name}${open() ? '' : ', which is not there'}`)
         if (!open()) return fail()
         const frames = [
           ...((target?.life?.answer?.(node.identity.peerId, frame) ?? []) as Iterable<Uint8Array>),
@@ -284,7 +291,7 @@ export class CatalogCluster {
   #checkPublished(node: SimCatalog, registry: string, message: Uint8Array): void {
     const delta = decodeDelta(message)
     if (typeof delta === 'string') {
-      this.violations.push(`${node.name} published something ${delta}`)
+      this.#violated(node, `published something ${delta}`)
       return
     }
     const { checkpoint, change } = delta
@@ -296,7 +303,7 @@ export class CatalogCluster {
       age === 0 && change === undefined && last !== undefined && sameBytes(checkpoint.setHash, last.setHash)
     if (age < 0 || (age === 0 && !again)) {
       const [now, before] = [checkpoint, last].map((at) => `${at?.epoch}.${at?.sequence}`)
-      this.violations.push(`${key} published ${now} after ${before}`)
+      this.#violated(node, `published ${now} of ${registry} after ${before}`)
     }
     this.#published.set(key, checkpoint)
   }
@@ -308,10 +315,26 @@ export class CatalogCluster {
     for (const { shortId, epoch, sequence } of answer.origins) {
       const last = node.life?.shown.get(shortId)
       if (last !== undefined && (epoch < last[0] || (epoch === last[0] && sequence < last[1]))) {
-        this.violations.push(`${node.name} went back from ${last.join('.')} to ${epoch}.${sequence}`)
+        this.#violated(node, `went back from ${last.join('.')} to ${epoch}.${sequence}`)
       }
       node.life?.shown.set(shortId, [epoch, sequence])
     }
+  }
+
+  #violated(node: SimCatalog, what: string): void {
+    this.violations.push(`${node.name} ${what}\n${this.trace.of(node.name)}`)
+  }
+
+  #note(node: SimCatalog, what: string): void {
+    this.trace.add(node.name, this.kernel.nowMs(), what)
+  }
+
+  #describe(message: Uint8Array): string {
+    const delta = decodeDelta(message)
+    if (typeof delta === 'string') return delta
+    const origin = this.#byPeer.get(peerIdFromPublicKey(delta.origin))?.name
+    const { epoch, sequence } = delta.checkpoint
+    return `${delta.change === undefined ? 'the checkpoint' : 'the delta'} ${epoch}.${sequence} of ${origin}`
   }
 
   /** The disk of a node is lost: its epoch begins at nothing again. */

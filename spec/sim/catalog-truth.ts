@@ -78,7 +78,8 @@ export function assertNothingInvented(cluster: CatalogCluster, stores: Stores): 
       for (const peer of peers) {
         const origin = cluster.nodes.find((other) => other.identity.peerId === peer)
         assert.ok(origin, 'a holder is a member')
-        assert.ok(stores.everHeld(origin, digest), `I2: ${node.name} believes ${digest} of ${origin.name}`)
+        const what = `I2: seed ${cluster.kernel.seed}: ${node.name} believes ${digest} of ${origin.name}`
+        assert.ok(stores.everHeld(origin, digest), `${what}\n${cluster.trace.of(node.name)}`)
       }
     }
   }
@@ -86,7 +87,7 @@ export function assertNothingInvented(cluster: CatalogCluster, stores: Stores): 
 
 /** I6: the sequences of an origin never run backwards within an epoch; the cluster watches every message for it. */
 export function assertNeverBackwards(cluster: CatalogCluster): void {
-  assert.deepEqual(cluster.violations, [], 'I6')
+  assert.equal(cluster.violations.length, 0, `I6: seed ${cluster.kernel.seed}: ${cluster.violations[0]}`)
 }
 
 /** I1, as text: where it does not hold yet. Every live node's inventory is equal everywhere, and true. */
@@ -136,8 +137,10 @@ export async function assertConverges(
   for (let waitedMs = 0; ; waitedMs += 500) {
     const found = differences(cluster, stores)
     if (found.length === 0) return waitedMs
-    if (waitedMs >= withinMs)
-      assert.fail(`I1 does not hold after ${withinMs} ms: ${found.slice(0, 5).join('; ')}`)
+    if (waitedMs >= withinMs) {
+      const what = `I1: seed ${cluster.kernel.seed}: not after ${withinMs} ms: ${found.slice(0, 5).join('; ')}`
+      assert.fail(`${what}\n${cluster.trace.of(found[0]!.split(' ')[0]!)}`)
+    }
     await cluster.run(500)
   }
 }

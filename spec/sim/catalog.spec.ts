@@ -159,4 +159,21 @@ describe('a cluster of catalogs', () => {
     assert.equal(catalog.digestCountOf(cluster.nodes[2]!.identity.peerId), 0)
     await cluster.stop()
   })
+
+  it('names a violated invariant, with the seed and the last steps of the node', async () => {
+    const cluster = new CatalogCluster({ nodes: 4, seed, ...calm })
+    const stores = new Stores()
+    await startAll(cluster, stores)
+    cluster.partition([cluster.nodes[1]!])
+    await stores.put(cluster.nodes[0]!, 'new', 'content')
+    await assert.rejects(assertConverges(cluster, stores, 1_000), (error: Error) => {
+      assert.match(error.message, new RegExp(`^I1: seed ${seed}: not after 1000 ms: n1 knows  for `))
+      assert.match(
+        error.message,
+        /the last steps of n1:\n.* ms starts, its epoch was 0\n.* ms publishes the delta 1\.1 of n1/,
+      )
+      return true
+    })
+    await cluster.stop()
+  })
 })

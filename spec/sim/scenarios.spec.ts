@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { runToEnd } from '../support/processes.ts'
+import * as announcements from './gossip/announce-scenarios.ts'
 import { SimKernel } from './kernel.ts'
 import { SimCluster } from './membership/cluster.ts'
 import { Measure } from './membership/measure.ts'
@@ -16,7 +17,7 @@ const sim = (...args: string[]) => runToEnd(process.execPath, [main, ...args])
 const quiet = () => undefined
 
 describe(`scenarios with ${nodes} nodes (seed ${seed})`, () => {
-  for (const scenario of Object.values(scenarios).filter(isScenario)) {
+  for (const scenario of [scenarios, announcements].flatMap(Object.values).filter(isScenario)) {
     test(`${scenario.name}: ${scenario.title}; all agree, in time, and nobody is wronged`, (t) => {
       t.diagnostic(`repeat with STARLING_SIM_SEED=${seed}`)
       const { columns, rows } = scenario.run({ nodes, seed, quick: true, traceDepth: 40, log: quiet })
@@ -27,6 +28,23 @@ describe(`scenarios with ${nodes} nodes (seed ${seed})`, () => {
       assert.ok(value('KiB/s a node') < 50, 'idle and troubled traffic')
     })
   }
+
+  test('a detection that came too late names who was late, with its last steps', () => {
+    const cluster = new SimCluster(new SimKernel(seed))
+    cluster.bootSettled(5)
+    const measure = new Measure(cluster)
+    measure.down('n3')
+    cluster.kernel.halt('n3', 'vanished')
+    cluster.kernel.run(30_000)
+    assert.throws(
+      () => measure.assertDetected(1000),
+      (error: Error) => {
+        assert.match(error.message, new RegExp(`^I3: seed ${seed}: p99 .* n\\d learned of n3 after \\d+ ms`))
+        assert.match(error.message, /the last steps of n\d:\n.* ms timer /)
+        return true
+      },
+    )
+  })
 
   test('a violated invariant is named, with the seed and the last steps of the node', () => {
     const cluster = new SimCluster(new SimKernel(seed))

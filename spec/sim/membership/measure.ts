@@ -34,6 +34,8 @@ export class Measure {
   #falseDeaths = 0
   #falseSuspicions = 0
   #lastFaultMs: number
+  /** Who took longest to learn of an outage. */
+  #slowest = { observer: '', member: '', afterMs: 0 }
 
   constructor(cluster: SimCluster) {
     this.#cluster = cluster
@@ -114,7 +116,10 @@ export class Measure {
   /** I3: every outage so far was learned of by all within the bound. @throws AssertionError */
   assertDetected(withinMs: number): void {
     const late = this.#detection.quantile(0.99)
-    assert.ok(!(late > withinMs), `I3: seed ${this.#cluster.kernel.seed}: p99 ${late} ms of ${withinMs}`)
+    if (!(late > withinMs)) return
+    const { observer, member, afterMs } = this.#slowest
+    const what = `p99 ${late} ms of ${withinMs}; ${observer} learned of ${member} after ${afterMs.toFixed(0)} ms`
+    assert.fail(`I3: seed ${this.#cluster.kernel.seed}: ${what}\n${this.#cluster.trace(observer)}`)
   }
 
   /** I4: nobody who ran and could be reached was declared dead by a majority. @throws AssertionError */
@@ -189,7 +194,9 @@ export class Measure {
     if (outage !== undefined) {
       const isLost = to === 'dead' && from !== 'dead'
       if (!isLost) return
-      this.#detection.add(atMs - outage.sinceMs)
+      const afterMs = atMs - outage.sinceMs
+      this.#detection.add(afterMs)
+      if (afterMs > this.#slowest.afterMs) this.#slowest = { observer, member, afterMs }
       outage.lastMs = atMs
       outage.witnesses++
       return

@@ -1,19 +1,10 @@
-import { type NetworkModel, SimKernel } from '../kernel.ts'
+import { SimKernel } from '../kernel.ts'
+import { switchedNetwork } from '../network-model.ts'
 import type { ScenarioOptions, SimScenario } from '../scenario.ts'
 import { SimCluster } from './cluster.ts'
 import { assertQueuesBounded } from './invariants.ts'
 import { Measure } from './measure.ts'
 
-/** A switched network with one gigabit for each node; CPU as measured: seal, sign and send, receive, open, verify and step. */
-const network: NetworkModel = {
-  lossRate: 0,
-  duplicateRate: 0.001,
-  minDelayMs: 0.2,
-  maxDelayMs: 1,
-  tailMs: 0.3,
-  bytesPerMs: 125_000,
-  cpu: { sendMs: 0.12, receiveMs: 0.2 },
-}
 const minuteMs = 60_000
 
 /** A cluster under way, with what a scenario may do to it. */
@@ -32,7 +23,7 @@ interface Play {
 
 function begin(options: ScenarioOptions, isSettled: boolean): Play {
   const { nodes, seed, traceDepth, log } = options
-  const kernel = new SimKernel(seed, network)
+  const kernel = new SimKernel(seed, switchedNetwork)
   const cluster = new SimCluster(kernel, { traceDepth, zoneOf: (number) => `z${number % 3}` })
   cluster.onSighting = () => undefined
   cluster.onStep = (node, machine) => assertQueuesBounded(cluster, node, machine)
@@ -171,7 +162,7 @@ function lossy(name: string, lossRate: number): SimScenario {
     name,
     `${lossRate * 100} % of all datagrams are lost`,
     ({ kernel, run, options, ...play }) => {
-      kernel.network = { ...network, lossRate }
+      kernel.network = { ...switchedNetwork, lossRate }
       const durationMs = options.quick ? minuteMs / 2 : (options.nodes > 1000 ? 1 : 10) * minuteMs
       run(durationMs / 2)
       play.lose(play.draw(), 'vanished')
@@ -199,6 +190,6 @@ export const coldStart = scenario(
 )
 
 export const day = scenario('day', '24 hours with 2 % of loss', ({ kernel, run, options }) => {
-  kernel.network = { ...network, lossRate: 0.02 }
+  kernel.network = { ...switchedNetwork, lossRate: 0.02 }
   run(options.quick ? minuteMs : 24 * 60 * minuteMs)
 })

@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict'
+import { encodeDelta } from '../../../lib/catalog/delta.ts'
+import { digestOf, makeIdentity, TestOrigin, tagPair } from '../../catalog/support.ts'
+import { Histogram } from '../histogram.ts'
+import { segmentDelayMs } from '../network-model.ts'
+import { seededRng } from '../random.ts'
+import type { ScenarioOptions, SimScenario } from '../scenario.ts'
+import { measuredCosts } from './costs.ts'
+import { GossipOverlay } from './overlay.ts'
+import { SampledCatalog } from './sampled-catalog.ts'
+import { drawTopology } from './topology.ts'
+
+const secondMs = 1000
+const minuteMs = 60_000
+/** Headers of yamux, TLS, TCP and IPv4 around a frame that has a segment of its own. */
+const overheadBytes = 86
+/** A registry is compared with a neighbour so often, each sends about half of it. */
+const comparisonMs = 30_000
+/** Nodes whose catalog is the shipped one. */
+const samples = 3
+/** All deliveries of a message, p99. */
+const deliveredWithinMs = 2_000
+/** The last delta of a node is followed by its bare checkpoint after 1 to 2 s (`CatalogPublisher`). */
+const reminderMs = { min: 1_000, max: 2_000 }
+/** Blobs of an image, in the deltas in which a pull announces them. */
+const blobsOfPull = [3, 3, 2]
+
+interface Plan {
+  readonly lossRate: number
+  readonly durationMs: number
+  /** Pulls begin so often, over all nodes. */
+  readonly pullsPerSecond: number
+  /** Every pull is of the same image. */
+  readonly isSame: boolean
+}
+
+/** Gossip between many nodes, with the deltas of the shipped code and a few shipped replicas that take them. */
+class Announcements {
+  readonly overlay: GossipOverlay
+  readonly delivered = new Histogram(1)
+  readonly #options: ScenarioOptions
+  readonly #rng: ReturnType<typeof seededRng>
+  readonly #origins = new Map<number, TestOrigin>()
+  readonly #bytes = new Map<number, Uint8Array>()
+  readonly #sentMs: number[] = []
+  readonly #heardBy: number[] = []
+  readonly #sampled = new Map<number, SampledCatalog>()
+  readonly #due: { readonly atMs: number; readonly run: () => void }[] = []
+
+  constructor(options: ScenarioOptions, lossRate: number) {
+    const { nodes, seed } = options
+    this.#options = options
+    this.#rng = seededRng(seed)
+    const identity = (node: number) => makeIdentity(`${seed} ${node}`)
+    const peerIds = Array.from({ length: nodes }, (_, node) => identity(node).peerId)
+    for (let node = 0; node < Math.min(samples, nodes); node++)
+      this.#sampled.set(node, new SampledCatalog(peerIds[node]!, peerIds))
+    this.overlay = new GossipOverlay({
+      nodes,
+      edges: drawTopology(nodes, this.#rng),
+      seed,
+      costs: measuredCosts,
+      cores: 'own',
+      delayMs: (rng) => segmentDelayMs(rng, lossRate),
+      onDelivery: (node, message, atMs) => this.#hear(node, message, atMs),
+    })
+    this.overlay.run(5 * secondMs)
+  }
+
+  get messages(): number {
+    return this.#sentMs.length
+  }
+
+  /** A node pulls an image: it announces the blobs as they come, and reminds of the last message. */
+  pull(node: number, image: string): void {
+    const origin = this.#origins.get(node) ?? new TestOrigin(makeIdentity(`${this.#options.seed} ${node}`))
+    this.#origins.set(node, origin)
+    let blob = 0
+    for (const [part, count] of blobsOfPull.entries()) {
+      this.#at(part * (100 + 400 * this.#rng.next()), () => {
+        const add = Array.from({ length: count }, () => digestOf(`${image} ${blob++}`))
+        const isLast = part === blobsOfPull.length - 1
+        const tag = isLast ? [tagPair('library/app', image, add[0]!)] : []
+        this.#publish(node, encodeDelta(origin.step({ add, tag })))
+        const afterMs = reminderMs.min + (reminderMs.max - reminderMs.min) * this.#rng.next()
+        if (isLast) this.#at(afterMs, () => this.#publish(node, encodeDelta(origin.bare())))
+      })
+    }
+  }
+
+  draw(): number {
+    return Math.floor(this.#rng.next() * this.#options.nodes)
+  }
+
+  run(durationMs: number): void {
+    const untilMs = this.overlay.nowMs + durationMs
+    for (;;) {
+      const next = this.#due[0]
+      if (next === undefined || next.atMs > untilMs) break
+      this.#due.shift()
+      this.overlay.run(next.atMs)
+      next.run()
+    }
+    this.overlay.run(untilMs)
+  }
+
+  /** I1, I2 and I7: all nodes have had every message, and the sampled catalogs know what the origins have signed. */
+  assertAgree(): void {
+    const { nodes, seed } = this.#options
+    const lacking = this.#heardBy.findIndex((count) => count < nodes - 1)
+    assert.equal(
+      lacking,
+      -1,
+      `I7: seed ${seed}: message ${lacking} has reached ${this.#heardBy[lacking]} nodes`,
+    )
+    for (const [node, catalog] of this.#sampled) {
+      const own = this.#origins.get(node)
+      catalog.assertKnows([...this.#origins.values()].filter((origin) => origin !== own))
+    }
+    const lateMs = this.delivered.quantile(0.99)
+    assert.ok(!(lateMs > deliveredWithinMs), `seed ${seed}: p99 of deliveries ${lateMs} ms`)
+  }
+
+  comparisonBytes(): number {
+    return this.#sampled.get(0)!.comparisonBytes()
+  }
+
+  #at(afterMs: number, run: () => void): void {
+    const atMs = this.overlay.nowMs + afterMs
+    const at = this.#due.findIndex((other) => other.atMs > atMs)
+    this.#due.splice(at === -1 ? this.#due.length : at, 0, { atMs, run })
+  }
+
+  #publish(node: number, bytes: Uint8Array): void {
+    this.#sentMs.push(this.overlay.nowMs)
+    this.#heardBy.push(0)
+    const message = this.#sentMs.length - 1
+    this.#bytes.set(message, bytes)
+    assert.equal(this.overlay.publish(node, bytes.length), message)
+  }
+
+  #hear(node: number, message: number, atMs: number): void {
+    this.delivered.add(atMs - this.#sentMs[message]!)
+    this.#heardBy[message]!++
+    this.#sampled.get(node)?.receive(this.#bytes.get(message)!)
+  }
+}
+
+function scenario(name: string, title: string, planOf: (options: ScenarioOptions) => Plan): SimScenario {
+  return {
+    name,
+    title,
+    run(options) {
+      const plan = planOf(options)
+      const play = new Announcements(options, plan.lossRate)
+      const { overlay } = play
+      const workedBefore = overlay.cores.workedMs.slice()
+      const [bytesBefore, framesBefore] = [overlay.sentBytes.slice(), overlay.sentFrames.slice()]
+      const startMs = overlay.nowMs
+      const pulls = Math.max(1, Math.round((plan.pullsPerSecond * plan.durationMs) / secondMs))
+      for (let pull = 0; pull < pulls; pull++) {
+        const node = plan.isSame ? pull % options.nodes : play.draw()
+        play.pull(node, plan.isSame ? 'same' : `image-${pull}`)
+        play.run(plan.durationMs / pulls)
+        if (pull % 100 === 99) options.log(`${pull + 1} of ${pulls} pulls`)
+      }
+      const busySeconds = (overlay.nowMs - startMs) / secondMs
+      const cpu = overlay.cores.workedMs.map((worked, at) => (worked - workedBefore[at]!) / busySeconds / 10)
+      const kibibytes = overlay.sentBytes.map((bytes, at) => {
+        const frames = overlay.sentFrames[at]! - framesBefore[at]!
+        return (bytes - bytesBefore[at]! + frames * overheadBytes) / busySeconds / 1024
+      })
+      const copies = overlay.counts.copies / Math.max(1, play.messages) / options.nodes
+      play.run(10 * secondMs)
+      play.assertAgree()
+      const comparison = (play.comparisonBytes() / comparisonMs / 1024) * secondMs
+      return {
+        columns: [
+          'scenario',
+          'nodes',
+          'simulated s',
+          'messages',
+          'delivered: p50 ms',
+          'p99 ms',
+          'max ms',
+          'copies a node',
+          'KiB/s a node',
+          'most',
+          'CPU % a node',
+          'most',
+          'comparisons KiB/s',
+        ],
+        rows: [
+          [
+            name,
+            options.nodes,
+            Math.round(busySeconds),
+            play.messages,
+            ...[0.5, 0.99, 1].map((share) => play.delivered.quantile(share).toFixed(0)),
+            copies.toFixed(1),
+            ...[kibibytes, cpu].flatMap((values) => [
+              meanOf(values).toFixed(1),
+              greatestOf(values).toFixed(1),
+            ]),
+            comparison.toFixed(2),
+          ],
+        ],
+      }
+    },
+  }
+}
+
+function meanOf(values: Float64Array): number {
+  return values.reduce((sum, one) => sum + one, 0) / values.length
+}
+
+function greatestOf(values: Float64Array): number {
+  return values.reduce((most, one) => Math.max(most, one), 0)
+}
+
+/** Two images a second, somewhere. */
+const calm = ({ nodes, quick }: ScenarioOptions): Plan => ({
+  lossRate: 0,
+  durationMs: quick ? 5_000 : nodes > 1000 ? 10_000 : minuteMs,
+  pullsPerSecond: 2,
+  isSame: false,
+})
+
+export const announce = scenario('announce', 'new images on two nodes a second', calm)
+export const announceLoss2 = scenario(
+  'announce-loss-2',
+  'the same, 2 % of all segments come again later',
+  (options) => ({
+    ...calm(options),
+    lossRate: 0.02,
+  }),
+)
+export const announceLoss10 = scenario('announce-loss-10', 'the same with 10 %', (options) => ({
+  ...calm(options),
+  lossRate: 0.1,
+}))
+export const sameImage = scenario(
+  'same-image',
+  'all nodes pull the same new image within a minute',
+  ({ nodes, quick }) => ({
+    lossRate: 0,
+    durationMs: quick ? 5_000 : nodes > 1000 ? 3_000 : minuteMs,
+    pullsPerSecond: nodes / 60,
+    isSame: true,
+  }),
+)
