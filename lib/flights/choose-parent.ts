@@ -65,6 +65,32 @@ export function chooseParent(
   return undefined
 }
 
+/** Less than a step of a download in the store makes nobody more advanced. */
+const aheadBytes = 2 ** 20
+
+/**
+ * Of those who hang on what `child` has lost, or on nobody, the one that has most, where it has more than `child`: it will notice
+ * its loss itself and lead, or has lost nothing. Undefined where `child` is the most advanced itself.
+ */
+export function chooseHeir(
+  tree: FlightTree,
+  child: Participant,
+  nowMs: number,
+  settings: FlightSettings,
+): Participant | undefined {
+  let heir: Participant | undefined
+  let moreThan = child.progress.offset + aheadBytes
+  for (const candidate of tree.all()) {
+    const { progress, children, slots } = candidate
+    if (progress.offset < moreThan || child.lost.has(candidate.peerId)) continue
+    if (candidate.silent || candidate.doubts > 0 || nowMs - candidate.heardMs > settings.patienceMs) continue
+    if (children.size >= Math.min(slots, settings.maxFanout) || tree.isBelow(candidate, child)) continue
+    heir = candidate
+    moreThan = progress.offset + 1
+  }
+  return heir
+}
+
 function best(
   tree: FlightTree,
   child: Participant,

@@ -1,5 +1,5 @@
 import type { PeerId } from '../core/peer-id.ts'
-import { chooseParent } from './choose-parent.ts'
+import { chooseHeir, chooseParent } from './choose-parent.ts'
 import { type FlightKey, keyText } from './flight-key.ts'
 import { FlightTree, type Participant } from './flight-tree.ts'
 import type { FlightMessage } from './messages.ts'
@@ -116,7 +116,9 @@ export class Steward {
     for (const peer of claim.lost) this.#lost(tree, me, peer, nowMs)
     if (me.root && claim.lost.length === 0) return verdict('lead')
     if (me.parent !== undefined) return verdict('follow', me.parent.peerId)
-    const parent = chooseParent(tree, me, this.#settings)
+    const parent =
+      chooseParent(tree, me, this.#settings) ??
+      (claim.lost.length > 0 ? chooseHeir(tree, me, nowMs, this.#settings) : undefined)
     if (parent !== undefined && tree.attach(me, parent)) return verdict('follow', parent.peerId)
     if (mayLead) {
       tree.makeRoot(me)

@@ -79,6 +79,21 @@ test('whoever loses the leader first goes on for all, and the others find their 
   assert.equal(ask(steward, peer(2), 150, { lost: [peer(1)] }), peer(0), 'the old one still speaks')
 })
 
+test('of those who lose the leader the most advanced leads, whoever is the first to notice', () => {
+  const steward = new Steward(settings)
+  const small = { sizeBytes: mib }
+  for (let index = 0; index < 4; index++) ask(steward, peer(index), 0, small)
+  for (const [index, offset] of [10, 30, 20].entries())
+    tell(steward, peer(index + 1), 100, { parent: peer(0), offset: offset * mib })
+  const lost = { ...small, lost: [peer(0)] }
+  assert.equal(ask(steward, peer(1), 200, { ...lost, offset: 10 * mib }), peer(2))
+  assert.equal(ask(steward, peer(2), 210, { ...lost, offset: 30 * mib }), 'lead')
+  assert.equal(ask(steward, peer(3), 220, { ...lost, offset: 20 * mib }), peer(2))
+  const both = { ...small, lost: [peer(0), peer(2)] }
+  assert.equal(ask(steward, peer(1), 300, { ...both, offset: 10 * mib }), peer(3))
+  assert.equal(ask(steward, peer(3), 310, { ...both, offset: 20 * mib }), 'lead')
+})
+
 test('a parent in the middle that is lost is passed over', () => {
   const steward = new Steward(settings)
   for (let index = 0; index < 4; index++) ask(steward, peer(index), 0)

@@ -84,7 +84,7 @@ async function startUpstream(dir: string, address: string) {
 
 /** Starts it, with three nodes unless told otherwise; `starling configure` has run on each. */
 export async function startLab(
-  options: Partial<Pick<ClusterOptions, 'zoneOf' | 'nodes' | 'configure' | 'logLevel'>> & {
+  options: Partial<Pick<ClusterOptions, 'zoneOf' | 'nodes' | 'started' | 'configure' | 'logLevel'>> & {
     bytesPerSecond?: number
     /** Where the nodes live; default addresses of loopback. */
     network?: ClusterNetwork

@@ -60,9 +60,18 @@ export async function withFlightLab<T>(
   await using network = await namespaceNetwork(nodes, { rate: `${rates.linkMbit}mbit` })
   const configure = (config: Readonly<Record<string, unknown>>) => ({ ...config, flights })
   const upstream = bytesPerSecond(rates.upstreamMbit)
-  await using lab = await startLab({ nodes, network, bytesPerSecond: upstream, configure })
+  const started = Math.min(nodes, startedAtOnce)
+  await using lab = await startLab({ nodes, started, network, bytesPerSecond: upstream, configure })
+  for (let first = started; first < nodes; first += startedAtOnce) {
+    const next = lab.nodes.slice(first, first + startedAtOnce)
+    await Promise.all(next.map(({ starling }) => starling.start()))
+  }
+  await lab.cluster.waitWhole(undefined, 60_000)
   return await work(lab)
 }
+
+/** More nodes that start on one small machine keep one another from being ready in time. */
+const startedAtOnce = 5
 
 let images = 0
 
