@@ -39,15 +39,25 @@ export async function followFlight(
     unsatisfiable(exchange, undefined)
     return
   }
+  const body = new FlightBody(exchange, found.digest, wanted !== wholeBody, services.passing)
+  try {
+    await followParents({ exchange, services, name, found, body, wanted })
+  } finally {
+    body.close()
+  }
+}
+
+/** One parent after the other, until the body is complete or nobody is left. */
+async function followParents(following: Following): Promise<void> {
+  const { exchange, services, name, found, body } = following
   const { out } = exchange
   const untilMs = services.now() + services.limits.flightCeilingMs
-  const body = new FlightBody(exchange, found.digest, wanted !== wholeBody, services.passing)
   const attempts: TransferAttempt[] = []
   const lost: PeerId[] = []
   let answer: Found | undefined = found
   let result: TransferResult | undefined
   while (answer !== undefined) {
-    result = await fromParent({ exchange, services, name, found: answer, body, wanted })
+    result = await fromParent({ ...following, found: answer })
     attempts.push(...result.attempts)
     if (result.outcome === 'finished' || result.outcome === 'unsatisfiable' || out.signal.aborted) break
     if (lost.length === maxParents || (!out.headSent && services.now() >= untilMs)) break
@@ -56,7 +66,6 @@ export async function followFlight(
   }
   const last = attempts.at(-1)?.peer.peerId
   const wrong = result?.outcome === 'finished' && !body.finish()
-  body.close()
   if (wrong && last !== undefined) await note(services, found, last, 'wrong', 0)
   exchange.peers = giverNames(attempts)
   exchange.shares = sharesOf(attempts)

@@ -1,9 +1,9 @@
 import { type Digest, digestToBytes } from '../../core/digest.ts'
 
 /** What is kept of a body: more than a containerd has taken and not yet shown in its file (CONTAINERD.md, steps of 1 MiB). */
-const defaultRingBytes = 4 * 2 ** 20
-/** Bodies at once; further ones are given on from the file. */
-const defaultRings = 6
+const defaultRingBytes = 3 * 2 ** 20
+/** Bodies at once, more than a containerd pulls layers at once by default; further ones are given on from the file. */
+const defaultRings = 4
 
 /** Words of a ring's head. */
 const word = { state: 0, owner: 1, opened: 2, base: 3, reserved: 4, end: 5, size: 6, digest: 7 } as const
