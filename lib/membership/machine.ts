@@ -193,6 +193,11 @@ export class MembershipMachine {
     return this.#context.own.hash === hash ? this.#context.own : this.#context.directory.findRecord(hash)
   }
 
+  /** Does the probe that a `tcp-probe` named still wait for an answer? */
+  isProbing(token: number): boolean {
+    return this.#prober.isOpen(token)
+  }
+
   /** Sizes of all that is bounded, for metrics and the simulation's invariants. */
   gauges(): Readonly<
     Record<'members' | 'live' | 'rumours' | 'suspicions' | 'probes' | 'relays' | 'wants' | 'health', number>

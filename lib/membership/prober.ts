@@ -46,6 +46,11 @@ export class Prober {
     return this.#probes.size
   }
 
+  /** Does this probe, which `tcp-probe` named, still wait for an answer? */
+  isOpen(token: number): boolean {
+    return this.#probes.has(token)
+  }
+
   /** `urgent`: something was noticed, so TCP is tried at once, next to the ping. */
   begin(member: number, urgent: boolean): void {
     const { settings, nowMs } = this.#context

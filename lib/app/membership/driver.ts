@@ -7,6 +7,8 @@ import type { MembershipMachine } from '../../membership/machine.ts'
 import { probeOverTcp } from './tcp-probe.ts'
 
 const maxTcpProbes = 64
+/** Connections that are opened at once only to ask whether somebody lives. */
+const maxProbeDials = 2
 
 /** Effects that the driver leaves to the service. */
 export type ServiceEffect = Exclude<Effect, { type: 'send' | 'schedule' | 'tcp-probe' }>
@@ -15,6 +17,7 @@ export interface DriverParts {
   readonly machine: MembershipMachine
   readonly clock: Clock
   readonly rpc: PeerRpc
+  readonly isConnected: (peerId: PeerId) => boolean
   readonly send: (to: PeerId, endpoint: Endpoint | undefined, body: Uint8Array) => void
   readonly perform: (effect: ServiceEffect) => void
 }
@@ -24,6 +27,7 @@ export class MembershipDriver {
   readonly #parts: DriverParts
   readonly #timers = new Set<NodeJS.Timeout>()
   #tcpProbes = 0
+  #probeDials = 0
   #running = false
 
   constructor(parts: DriverParts) {
@@ -76,16 +80,24 @@ export class MembershipDriver {
   }
 
   async #probe(effect: Effect & { type: 'tcp-probe' }): Promise<void> {
-    const { rpc, clock } = this.#parts
+    const { rpc, clock, machine, isConnected } = this.#parts
     if (this.#tcpProbes >= maxTcpProbes) return
     this.#tcpProbes++
     const { to: peerId, token } = effect
-    await probeOverTcp({ rpc, clock }, { ...effect, peerId }, ({ result, answers }) => {
+    let dials = 0
+    const mayDial = () => {
+      dials = this.#running && machine.isProbing(token) && this.#probeDials < maxProbeDials ? 1 : 0
+      this.#probeDials += dials
+      return dials > 0
+    }
+    const target = { ...effect, peerId, isConnected: isConnected(peerId), mayDial }
+    await probeOverTcp({ rpc, clock }, target, ({ result, answers }) => {
       // First how it was answered: the answer itself would end the probe as if a datagram had brought it.
       this.step({ type: 'tcp-result', token, result })
       for (const answer of answers)
         this.step({ type: 'message', from: peerId, body: answer, replyTo: undefined })
     })
+    this.#probeDials -= dials
     this.#tcpProbes--
   }
 

@@ -96,6 +96,7 @@ class Membership implements RunningMembership {
       machine,
       clock,
       rpc,
+      isConnected,
       send: (to, endpoint, body) => this.#transport.send(to, endpoint, body),
       perform: (effect) => this.#perform(effect),
     })

@@ -6,6 +6,8 @@ import type { PeerId } from '../../core/peer-id.ts'
 import type { Clock } from '../../core/ports.ts'
 import type { TcpProbeResult } from '../../membership/events.ts'
 
+/** So long after its kernel has accepted, a process that has no connection yet is asked over a new one. */
+const dialAfterMs = 300
 /** A healthy connection answers well before this; only then is the port itself looked at. */
 const headStartMs = 250
 const maxEndpoints = 4
@@ -25,6 +27,12 @@ export interface TcpProbeTarget {
   readonly timeoutMs: number
   /** For its process to answer. */
   readonly answerTimeoutMs: number
+  readonly isConnected: boolean
+  /**
+   * May a connection be opened for this? A handshake costs both ends 20 ms of a core: while cores are short and datagrams
+   * late, probes that open connections would take what is left.
+   */
+  readonly mayDial: () => boolean
 }
 
 /**
@@ -40,23 +48,31 @@ export async function probeOverTcp(
   const { rpc, clock } = parts
   const { peerId, endpoints, body, timeoutMs, answerTimeoutMs } = target
   const startedMs = clock.monotonicMs()
-  const options = { timeoutMs: answerTimeoutMs, maxAnswerSizeBytes: maxProbeAnswerSizeBytes }
-  const asked: Promise<Asked> = rpc.request(peerId, rpcProtocols.probe, body, options).then(
-    (answers) => ({ ok: true, answers }),
-    (error: unknown) => ({ ok: false, error, tookMs: clock.monotonicMs() - startedMs }),
-  )
-  const early = await Promise.race([asked, delay(Math.min(headStartMs, timeoutMs / 2))])
+  const sinceMs = () => clock.monotonicMs() - startedMs
+  const ask = async (): Promise<Asked> => {
+    const options = {
+      timeoutMs: Math.max(50, answerTimeoutMs - sinceMs()),
+      maxAnswerSizeBytes: maxProbeAnswerSizeBytes,
+    }
+    try {
+      return { ok: true, answers: await rpc.request(peerId, rpcProtocols.probe, body, options) }
+    } catch (error) {
+      return { ok: false, error, tookMs: sinceMs() }
+    }
+  }
+  const asked = target.isConnected ? ask() : undefined
+  const early = await (asked && Promise.race([asked, delay(Math.min(headStartMs, timeoutMs / 2))]))
   if (early?.ok) return report({ result: 'answered', answers: early.answers })
-  const leftMs = Math.max(50, timeoutMs - (clock.monotonicMs() - startedMs))
-  const port = reachAny(endpoints, leftMs)
-  const answered = asked.then<PortState | Asked>((outcome) => (outcome.ok ? outcome : port))
-  const first: PortState | Asked = await Promise.race([answered, port])
+  const port = reachAny(endpoints, Math.max(50, timeoutMs - sinceMs()))
+  const answered = asked?.then<PortState | Asked>((outcome) => (outcome.ok ? outcome : port))
+  const first: PortState | Asked = await Promise.race([answered ?? port, port])
   if (typeof first !== 'string') return report({ result: 'answered', answers: first.ok ? first.answers : [] })
   report({ result: first, answers: [] })
   if (first !== 'accepted') return
-  const outcome = await asked
-  if (outcome.ok) report({ result: 'answered', answers: outcome.answers })
-  else if (isAwake(outcome.error) && outcome.tookMs < 0.9 * answerTimeoutMs)
+  if (asked === undefined) await delay(dialAfterMs)
+  const outcome = await (asked ?? (target.mayDial() ? ask() : undefined))
+  if (outcome?.ok) report({ result: 'answered', answers: outcome.answers })
+  else if (outcome !== undefined && isAwake(outcome.error) && outcome.tookMs < 0.9 * answerTimeoutMs)
     report({ result: 'answered', answers: [] })
 }
 
