@@ -18,9 +18,9 @@ import { buildImage } from '../support/oci-image.ts'
 
 /**
  * A process takes 1.2 s of CPU to start and as much again to meet the others, so the cores of the machine are what limits
- * this: fourteen are ready for every run of the tests, and `STARLING_MANY_NODES=50` makes it fifty.
+ * this: twelve are ready for every run of the tests, and `STARLING_MANY_NODES=50` makes it fifty.
  */
-const nodes = Number(process.env.STARLING_MANY_NODES ?? 14)
+const nodes = Number(process.env.STARLING_MANY_NODES ?? 12)
 /**
  * From the start of the first process to the moment at which all know all, on two cores that others use as well. The
  * benchmarks measure; here it is only said what must come true at all.

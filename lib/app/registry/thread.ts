@@ -8,7 +8,8 @@ import type { FromWorker, MetricChange, RegistryWorkerData, ToWorker } from '../
 /** The entry has the extension of this file: `.ts` in the repository, `.js` in the built package. */
 const entry = new URL(`./worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
 
-const startTimeoutMs = 15_000
+/** A machine on which everything starts at once lets a thread wait long; one that hangs must still end the start. */
+const startTimeoutMs = 60_000
 /** Beyond its grace period a worker that does not end is ended. */
 const extraStopMs = 4000
 /** A worker holds no body whole; one that needs more has a defect, and ends alone. */
