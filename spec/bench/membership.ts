@@ -16,28 +16,34 @@ const givenUpMs = 60_000
 interface Plan {
   readonly rounds: number
   readonly idleMs: number
+  readonly news: number
   readonly stopsMs: readonly number[]
   readonly log: (line: string) => void
 }
 
-/** Milliseconds from the signal until each other agent declared the killed one dead, for each round. */
-async function killings(flock: AgentFlock, { rounds, log }: Plan): Promise<number[][]> {
+type Harm = (flock: AgentFlock, victim: number) => Promise<void> | void
+
+/** Milliseconds from the harm until each other agent declared its victim dead, for each round. */
+async function outages(flock: AgentFlock, plan: Plan, what: string, harm: Harm): Promise<number[][]> {
+  const { rounds, log } = plan
   const all: number[][] = []
   for (let turn = 0; turn < rounds; turn++) {
     // The phase of a probe period in which it happens must not be the same each time.
     await delay(3000 + (turn * 1000) / rounds)
     const victim = (turn * 7 + 3) % flock.size
     const sinceMs = Date.now()
-    await flock.kill(victim)
+    await harm(flock, victim)
     const times = () =>
       flock
         .losses()
-        .filter(({ lost, atMs }) => lost === victim && atMs >= sinceMs)
+        .filter(({ viewer, lost, atMs }) => viewer !== victim && lost === victim && atMs >= sinceMs)
         .map(({ atMs }) => atMs - sinceMs)
     const options = { timeoutMs: givenUpMs, intervalMs: 200, what: 'all to know that an agent is dead' }
     await eventually(() => times().length >= flock.size - 1, options)
     all.push(times())
-    log(`${flock.label}: killed, first ${Math.min(...times())} ms, last ${Math.max(...times())} ms`)
+    log(`${flock.label}: ${what}, first ${Math.min(...times())} ms, last ${Math.max(...times())} ms`)
+    await flock.kill(victim)
+    flock.heal()
     await flock.restart(victim)
     await flock.waitWhole(wholeWithinMs)
   }
@@ -57,8 +63,10 @@ async function stopped(flock: AgentFlock, durationMs: number): Promise<number> {
   return deaths
 }
 
-async function measure(flock: AgentFlock, plan: Plan): Promise<Table['rows']> {
+async function measure(flock: AgentFlock, plan: Plan, startedMs: number): Promise<Table['rows']> {
   await flock.waitWhole(wholeWithinMs)
+  const wholeMs = performance.now() - startedMs
+  plan.log(`${flock.label}: whole after ${Math.round(wholeMs)} ms`)
   await delay(plan.idleMs / 4)
   const pids = Array.from({ length: flock.size }, (_, index) => flock.pidOf(index))
   const before = { cpu: pids.map(cpuSeconds), bytes: flock.sentBytes(), ms: performance.now() }
@@ -70,6 +78,7 @@ async function measure(flock: AgentFlock, plan: Plan): Promise<Table['rows']> {
   const idleDeaths = flock.losses().length - deathsBefore
   plan.log(`${flock.label}: idle for ${Math.round(seconds)} s`)
   const rows: (string | number)[][] = [
+    ['from the first start to all see all', `${round(wholeMs / 1000, 1)} s`],
     ['processor, idle', `${round(median(cpu))} %`, `${round(Math.max(...cpu))} %`],
     [
       'resident memory',
@@ -79,14 +88,38 @@ async function measure(flock: AgentFlock, plan: Plan): Promise<Table['rows']> {
     ['sent, idle', `${round(bytes / 1024, 1)} KiB/s`, ''],
     ['deaths declared while idle', idleDeaths, ''],
   ]
-  const times = await killings(flock, plan)
-  const [any, , anyLongest] = spread(times.flat())
-  const [last, , lastLongest] = spread(times.map((one) => Math.max(...one)))
-  rows.push(['kill −9 → an agent knows', `${any} ms`, `${anyLongest} ms`])
-  rows.push(['kill −9 → the last one knows', `${last} ms`, `${lastLongest} ms`])
-  for (const stopMs of plan.stopsMs)
+  const times = (what: string, found: readonly number[]) => {
+    const [half, p99, longest] = spread(found)
+    rows.push([what, `${half} ms`, `${longest} ms`, `${p99} ms`])
+  }
+  const news: number[][] = []
+  for (let turn = 0; turn < plan.news; turn++) {
+    await delay(500)
+    news.push(await flock.announce((turn * 7 + 3) % flock.size, turn))
+  }
+  times('news of one → an agent knows', news.flat())
+  times(
+    'news of one → the last one knows',
+    news.map((one) => Math.max(...one)),
+  )
+  plan.log(`${flock.label}: ${news.length} pieces of news`)
+  const harms: readonly (readonly [string, Harm])[] = [
+    ['killed (−9)', (agents, victim) => agents.kill(victim)],
+    ['host vanished', (agents, victim) => agents.vanish(victim)],
+  ]
+  for (const [what, harm] of harms) {
+    const found = await outages(flock, plan, what, harm)
+    times(`${what} → an agent knows`, found.flat())
+    times(
+      `${what} → the last one knows`,
+      found.map((one) => Math.max(...one)),
+    )
+  }
+  for (const stopMs of plan.stopsMs) {
+    plan.log(`${flock.label}: stopped for ${stopMs / 1000} s`)
     rows.push([`deaths declared when stopped for ${stopMs / 1000} s`, await stopped(flock, stopMs), ''])
-  return rows.map((row) => [flock.label, ...row])
+  }
+  return rows.map(([what = '', half = '', most = '', p99 = '']) => [flock.label, what, half, p99, most])
 }
 
 /** Failure detection beside the reference, one after the other on the same machine. */
@@ -99,24 +132,28 @@ export const membership: Benchmark = {
     const plan: Plan = {
       rounds: quick ? 2 : 5,
       idleMs: quick ? 10_000 : 60_000,
-      stopsMs: quick ? [3000] : [3000, 8000],
+      news: quick ? 5 : 30,
+      stopsMs: quick ? [8000] : [3000, 8000],
       log,
     }
     const rows: Table['rows'][number][] = []
     const isBesideSerf = hasSerf()
+    let startedMs = performance.now()
     if (isBesideSerf) {
       await using flock = await serfFlock(size, randomBytes(32).toString('base64'))
-      rows.push(...(await measure(flock, plan)))
+      rows.push(...(await measure(flock, plan, startedMs)))
     }
+    startedMs = performance.now()
     {
       await using flock = await starlingFlock(size, wholeWithinMs)
-      rows.push(...(await measure(flock, plan)))
+      rows.push(...(await measure(flock, plan, startedMs)))
     }
     return {
-      columns: ['who', 'what', 'median', 'most'],
+      columns: ['who', 'what', 'median', 'p99', 'most'],
       rows,
       notes: [
-        `${size} agents each, one kind after the other, each on a loopback of its own (needs root); ${plan.rounds} rounds of kill −9, idle for ${plan.idleMs / 1000} s.`,
+        `${size} agents each, one kind after the other, each on a loopback of its own (needs root); ${plan.rounds} rounds of each outage, ${plan.news} pieces of news, idle for ${plan.idleMs / 1000} s.`,
+        'News: a user event of serf, from the line of its own agent to that of another; an image that appears in the store of a node, from before the write until the ops API of another names its holder, asked every 40 ms. Host vanished: packets to and from its address are dropped and its process stands still.',
         'A Starling node is the whole mirror with its listeners, libp2p, gossip and catalog; an agent of serf is membership alone.',
         isBesideSerf
           ? 'serf with its defaults for local networks and encryption; times of its log lines as they arrive.'

@@ -13,6 +13,11 @@ export interface AgentFlock extends AsyncDisposable {
   kill(index: number): Promise<void>
   pause(index: number): void
   resume(index: number): void
+  /** Its host is gone: nothing arrives there, nothing comes from there, and nobody answers "refused". `heal` before the next. */
+  vanish(index: number): void
+  heal(): void
+  /** News that begins at one agent: milliseconds until each other one has them. */
+  announce(index: number, turn: number): Promise<number[]>
   /** Starts a killed agent again. */
   restart(index: number): Promise<void>
   /** Every death that was declared so far. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawnSync } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { eventually } from '../../support/eventually.ts'
-import { endBy, startOwned } from '../../support/processes.ts'
+import { endBy, runToEnd, startOwned } from '../../support/processes.ts'
 import type { AgentFlock, Loss } from './flock.ts'
 import { loopbackNamespace } from './loopback-namespace.ts'
 
@@ -23,8 +23,11 @@ interface SerfAgent {
 export async function serfFlock(size: number, key: string): Promise<AgentFlock> {
   const network = loopbackNamespace('serf')
   const losses: Loss[] = []
+  const events = new Map<string, Map<number, number>>()
   const agents: SerfAgent[] = Array.from({ length: size }, () => ({ process: undefined, alive: new Set() }))
   const read = (viewer: number, line: string) => {
+    const [, news] = /Received event: user-event: (\S+)/.exec(line) ?? []
+    if (news !== undefined) events.get(news)?.set(viewer, performance.now())
     const [, event, name] = /serf: EventMember(Join|Failed|Leave): a(\d+) /.exec(line) ?? []
     if (event === undefined) return
     const member = Number(name)
@@ -58,6 +61,25 @@ export async function serfFlock(size: number, key: string): Promise<AgentFlock> 
     },
     pause: (index) => void agents[index]?.process?.kill('SIGSTOP'),
     resume: (index) => void agents[index]?.process?.kill('SIGCONT'),
+    vanish(index) {
+      network.silence(index)
+      agents[index]?.process?.kill('SIGSTOP')
+    },
+    heal: () => network.heal(),
+    async announce(index, turn) {
+      const name = `news-${turn}`
+      const heard = new Map<number, number>()
+      events.set(name, heard)
+      const args = ['event', `-rpc-addr=${network.addressOf(index)}:7373`, '-coalesce=false', name]
+      const [file, ...rest] = network.commandFor(index, 'serf', args)
+      await runToEnd(file, rest, { timeoutMs: 10_000 })
+      const options = { timeoutMs: 30_000, intervalMs: 10, what: `all agents of serf to hear ${name}` }
+      await eventually(() => heard.size === size, options)
+      // From the agent's own word for it on: the command line in front of it is not what is measured.
+      const startedMs = heard.get(index) ?? Number.NaN
+      events.delete(name)
+      return [...heard].filter(([viewer]) => viewer !== index).map(([, atMs]) => atMs - startedMs)
+    },
     async restart(index) {
       start(index)
     },

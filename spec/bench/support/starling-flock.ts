@@ -3,6 +3,7 @@ import { createCluster } from '../../support/cluster.ts'
 import { productionOptions, registry } from './bench-cluster.ts'
 import type { AgentFlock } from './flock.ts'
 import { loopbackNamespace } from './loopback-namespace.ts'
+import { shareOne } from './share-image.ts'
 
 /** Nodes of built JavaScript as in production, with a loopback of their own. */
 export async function starlingFlock(size: number, timeoutMs: number): Promise<AgentFlock> {
@@ -24,6 +25,12 @@ export async function starlingFlock(size: number, timeoutMs: number): Promise<Ag
     kill: (index) => cluster.node(index).kill(),
     pause: (index) => cluster.node(index).pause(),
     resume: (index) => cluster.node(index).resume(),
+    vanish(index) {
+      loopback.silence(index)
+      cluster.node(index).pause()
+    },
+    heal: () => loopback.heal(),
+    announce: (index, turn) => shareOne(cluster, cluster.node(index), turn),
     restart: (index) => cluster.node(index).start(timeoutMs),
     losses: () =>
       cluster.nodes.flatMap((node, viewer) =>
