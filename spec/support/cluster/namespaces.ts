@@ -48,6 +48,8 @@ function tableWith(rule: string): string {
 export interface NamespaceOptions {
   /** Bits per second for each direction of each link, in the words of tc: `200mbit`. */
   readonly rate?: string
+  /** Largest packet of each link in bytes; default that of the system, 1500. */
+  readonly mtu?: number
 }
 
 const tbf = (device: string, rate: string) =>
@@ -60,7 +62,7 @@ interface Link {
   readonly address: string
 }
 
-async function addLink(link: Link, bridge: string, rate: string | undefined): Promise<void> {
+async function addLink(link: Link, bridge: string, { rate, mtu }: NamespaceOptions): Promise<void> {
   const { namespace, device, address } = link
   const ip = (...args: string[]) => runOrFail('ip', args)
   await ip('netns', 'add', namespace)
@@ -69,6 +71,10 @@ async function addLink(link: Link, bridge: string, rate: string | undefined): Pr
   await ip('-n', namespace, 'link', 'set', 'lo', 'up')
   await ip('-n', namespace, 'address', 'add', `${address}/24`, 'dev', 'eth0')
   await ip('-n', namespace, 'link', 'set', 'eth0', 'up')
+  if (mtu !== undefined) {
+    await ip('link', 'set', device, 'mtu', String(mtu))
+    await ip('-n', namespace, 'link', 'set', 'eth0', 'mtu', String(mtu))
+  }
   if (rate === undefined) return
   await runOrFail('tc', tbf(device, rate))
   await ip('netns', 'exec', namespace, 'tc', ...tbf('eth0', rate))
@@ -117,7 +123,7 @@ export async function namespaceNetwork(
     await runOrFail('ip', ['link', 'add', bridge, 'type', 'bridge'])
     await runOrFail('ip', ['address', 'add', `${prefix}.254/24`, 'dev', bridge])
     await runOrFail('ip', ['link', 'set', bridge, 'up'])
-    for (const link of links) await addLink(link, bridge, options.rate)
+    for (const link of links) await addLink(link, bridge, options)
   } catch (error) {
     forget()
     removeAll()
