@@ -32,13 +32,12 @@ const leftWithinMs = 4_000
 const shutdownGraceMs = 5_000
 const largeBlobSizeBytes = 96 * 2 ** 20
 
-describe('a cluster in a network of small packets that breaks', { skip: skipWithoutNamespaces() }, () => {
+describe('a cluster in a network that breaks', { skip: skipWithoutNamespaces() }, () => {
   let network: CuttableNetwork
   let cluster: Cluster
 
   before(async () => {
-    // The least that IPv6 lets a link have (RFC 8200 §5): no datagram may need more.
-    network = await namespaceNetwork(4, { mtu: 1280 })
+    network = await namespaceNetwork(4)
     cluster = await createCluster({ nodes: 4, network, bin: await builtBin() })
   })
 

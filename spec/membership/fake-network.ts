@@ -41,6 +41,8 @@ export class FakeHost {
   hasDatagrams = true
   /** They are sent, and never arrive. */
   areDatagramsLost = false
+  /** How far its wall clock has leapt ahead, as after a sleep of the machine. */
+  clockAheadMs = 0
   addresses: (peerId: PeerId) => readonly Endpoint[] = () => []
   onDatagram: (from: PeerId, body: Uint8Array, replyTo: Endpoint) => void = () => undefined
   readonly answers = new Map<string, RpcAnswer>()
@@ -235,7 +237,7 @@ export class FakeNetwork {
   ): Promise<RunningMembership> {
     const name = options.name ?? `node-${host.endpoint.host}`
     const service = await createMembershipService({
-      clock: { monotonicMs: () => performance.now(), wallMs: () => Date.now() },
+      clock: { monotonicMs: () => performance.now(), wallMs: () => Date.now() + host.clockAheadMs },
       rng: { next: () => Math.random() },
       logger: host.logger(),
       metrics: host.metrics(),
