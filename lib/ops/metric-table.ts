@@ -124,6 +124,10 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_flight_verdicts_total: counter('Claims that this node answered as steward', 'verdict'),
   starling_flight_messages_total: counter('Messages of flights that came in', 'type'),
   starling_flight_bytes_total: counter('Bytes that came from nodes that were still downloading them'),
+  starling_flight_given_bytes_total: counter(
+    'Bytes of downloads that peers got while they came: from memory as they passed, or from the file of the client',
+    'from',
+  ),
   starling_integrity_served_total: counter('Answers from local content, by how they were checked', 'check'),
   starling_integrity_received_total: counter('Transfers from peers, by how they were checked', 'check'),
   starling_integrity_hashed_total: counter('Blobs hashed in the background', 'kind', 'outcome'),

@@ -99,6 +99,8 @@ test('a child gets what passes through its parent, though the file of the parent
     assert.deepEqual([status, end], [200, 'complete'])
     assert.equal(digestOf(body), digest)
   }
+  const { counts } = middle.plane.metrics
+  await eventually(() => counts.get('starling_flight_given_bytes_total memory') === bytes.length)
 })
 
 test('a child whose parent has lost its own parent is left without an end, and goes on from the byte it has', async () => {
@@ -117,8 +119,9 @@ test('a child whose parent has lost its own parent is left without an end, and g
   assert.equal((await own).end, 'early')
   there.state = 'gone'
   const { end, body } = await child
-  assert.deepEqual([end, body.length], ['early', half])
-  assert.deepEqual(body, bytes.subarray(0, half))
+  assert.equal(end, 'early')
+  assert.ok(body.length > 0 && body.length <= half, `${body.length} bytes`)
+  assert.ok(body.equals(bytes.subarray(0, body.length)), 'what came is the beginning of it')
 })
 
 test('a range beyond what the parent has waits until it is there', async () => {

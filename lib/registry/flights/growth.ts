@@ -27,6 +27,8 @@ export class Growth {
   #blob: GrowingBlob | undefined
   #seen = nothing
   readonly #passing: () => PassingView | undefined
+  /** Where what was read came from. */
+  readonly readBytes = { memory: 0, file: 0 }
   #passed = 0
   #grewMs: number
   #absentSinceMs: number
@@ -88,9 +90,12 @@ export class Growth {
   /** 0 where the bytes are not there any more. @throws StarlingError STORE_UNAVAILABLE: the target must not be used again then */
   async read(target: Uint8Array, offset: number): Promise<number> {
     const passed = this.#passing()?.read(target, offset) ?? 0
+    this.readBytes.memory += passed
     if (passed > 0) return passed
     if (this.#blob === undefined) await this.#look()
-    return (await this.#blob?.read(target, offset)) ?? 0
+    const count = (await this.#blob?.read(target, offset)) ?? 0
+    this.readBytes.file += count
+    return count
   }
 
   async close(): Promise<void> {

@@ -23,6 +23,10 @@ export async function serveGrowing(
   try {
     await send(exchange, services, found, growth, header)
   } finally {
+    for (const from of ['memory', 'file'] as const) {
+      const bytes = growth.readBytes[from]
+      if (bytes > 0) services.metrics.count('starling_flight_given_bytes_total', { from }, bytes)
+    }
     await growth.close()
   }
 }
