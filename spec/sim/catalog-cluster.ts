@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { EpochStore } from '../../lib/app/catalog/epoch.ts'
 import { createCatalogService } from '../../lib/app/catalog/service.ts'
 import { type Checkpoint, compareAge, sameBytes } from '../../lib/catalog/checkpoint.ts'
-import { decodeDelta, encodeDelta } from '../../lib/catalog/delta.ts'
+import { decodeDelta } from '../../lib/catalog/delta.ts'
 import { decodeAnswer } from '../../lib/catalog/sync-answer.ts'
 import type { CatalogService, MirrorSet } from '../../lib/core/cluster.ts'
 import { StarlingError } from '../../lib/core/errors.ts'
@@ -11,8 +10,10 @@ import type { BroadcastBus, BroadcastVerdict, PeerRpc } from '../../lib/core/mes
 import { type PeerId, peerIdFromPublicKey } from '../../lib/core/peer-id.ts'
 import type { Logger, Metrics } from '../../lib/core/ports.ts'
 import { OfferFilter } from '../../lib/core/reference.ts'
-import { digestOf, type Identity, makeIdentity } from '../catalog/support.ts'
+import { type Identity, makeIdentity } from '../catalog/support.ts'
+import { GossipBus, type Hearer } from './catalog-bus.ts'
 import { CatalogTrace } from './catalog-trace.ts'
+import { FloodBus } from './flood-bus.ts'
 import { SimKernel } from './kernel.ts'
 
 const quiet: Logger = {
@@ -28,7 +29,6 @@ type Answer = (from: PeerId, frame: Uint8Array) => AsyncIterable<Uint8Array> | I
 interface Life {
   readonly catalog: CatalogService
   readonly topics: Set<string>
-  readonly seen: Set<string>
   listener: (registry: string, from: PeerId, message: Uint8Array) => BroadcastVerdict
   answer: Answer | undefined
   /** For I6: the newest state of each origin that this life has shown to others. */
@@ -44,7 +44,6 @@ export interface SimCatalog {
 }
 
 const stepMs = 20
-const fanOut = 4
 /** `tamperRate` is the share of messages that a lying relay changes. */
 export interface ClusterOptions {
   readonly nodes: number
@@ -52,6 +51,8 @@ export interface ClusterOptions {
   readonly lossRate: number
   readonly tamperRate: number
   readonly mirrors: MirrorSet
+  /** Over the model of gossipsub, where no message is lost and partners are neighbours; else messages flood. */
+  readonly bus?: 'gossipsub'
 }
 
 /**
@@ -68,6 +69,10 @@ export class CatalogCluster {
   /** For I6: the newest state that each origin has published in each registry. */
   readonly #published = new Map<string, Checkpoint>()
   readonly #options: ClusterOptions
+  readonly gossip: GossipBus | undefined
+  readonly #flood: FloodBus
+  /** Bytes of requests and answers. */
+  requestBytes = 0
   readonly #byPeer = new Map<PeerId, SimCatalog>()
   #nowMs = 0
 
@@ -86,6 +91,9 @@ export class CatalogCluster {
       life: undefined,
     }))
     for (const node of this.nodes) this.#byPeer.set(node.identity.peerId, node)
+    const hear: Hearer = (...heard) => this.#hear(...heard)
+    this.#flood = new FloodBus({ cluster: this, tamperRate: options.tamperRate, hear })
+    this.gossip = options.bus === undefined ? undefined : new GossipBus(this.nodes, options.seed, hear)
   }
 
   async boot(node: SimCatalog): Promise<void> {
@@ -97,7 +105,8 @@ export class CatalogCluster {
       publish: async (registry, message) => {
         this.#checkPublished(node, registry, message)
         this.#note(node, `publishes ${this.#describe(message)}`)
-        this.#spread(node, registry, message)
+        const bus = this.gossip ?? this.#flood
+        bus.publish(node, registry, message)
       },
       onMessage: (listener) => {
         life.listener = listener
@@ -116,7 +125,8 @@ export class CatalogCluster {
       },
     }
     this.#note(node, `starts, its epoch was ${node.epoch}`)
-    kernel.boot(node.name, (from, bytes) => this.#deliver(node, from, bytes))
+    this.#flood.forget(node)
+    kernel.boot(node.name, (from, bytes) => this.#flood.receive(node, from, bytes))
     const metrics: Metrics = {
       count: (name, labels = {}) => {
         const key = [name, ...Object.values(labels)].join(' ')
@@ -155,7 +165,6 @@ export class CatalogCluster {
     const life: Life = {
       catalog,
       topics,
-      seen: new Set(),
       listener: () => 'ignore',
       answer: undefined,
       shown: new Map(),
@@ -195,6 +204,7 @@ export class CatalogCluster {
     for (const endMs = this.#nowMs + durationMs; this.#nowMs < endMs; ) {
       this.#nowMs += stepMs
       this.kernel.run(this.#nowMs)
+      this.gossip?.run(this.#nowMs)
       await turn()
     }
   }
@@ -222,51 +232,19 @@ export class CatalogCluster {
   }
 
   #partnersOf(node: SimCatalog): PeerId[] {
-    return this.alive()
-      .filter((other) => other !== node && this.kernel.isOpen(node.name, other.name))
+    return (this.gossip?.neighboursOf(node) ?? this.alive())
+      .filter(
+        (other) => other.life !== undefined && other !== node && this.kernel.isOpen(node.name, other.name),
+      )
       .map((other) => other.identity.peerId)
   }
 
-  #spread(node: SimCatalog, registry: string, message: Uint8Array): void {
-    node.life?.seen.add(createHash('sha256').update(message).digest('hex'))
-    const others = this.alive().filter((other) => other !== node && other.life?.topics.has(registry))
-    const frame = Buffer.concat([Uint8Array.of(registry.length), Buffer.from(registry), message])
-    // The next one of a ring gets every message, as a mesh reaches everybody; the others are chance.
-    const next = others.findIndex((other) => this.nodes.indexOf(other) > this.nodes.indexOf(node))
-    for (let copy = 0; copy < fanOut && others.length > 0; copy += 1) {
-      const index = copy === 0 ? Math.max(0, next) : Math.floor(this.kernel.rng.next() * others.length)
-      const [to] = others.splice(index, 1)
-      if (to !== undefined) this.kernel.send(node.name, to.name, this.#tampered(frame, registry, message))
-    }
-  }
-
-  /** Now and then a relay adds to a delta what its origin never announced; it can't sign that. */
-  #tampered(frame: Uint8Array, registry: string, message: Uint8Array): Uint8Array {
-    if (this.kernel.rng.next() >= this.#options.tamperRate) return frame
-    const delta = decodeDelta(message)
-    if (typeof delta === 'string' || delta.change === undefined) return frame
-    const lie = Buffer.from(digestOf('a lie').slice(7), 'hex')
-    const change = { ...delta.change, addDigests: Buffer.concat([delta.change.addDigests, lie]) }
-    return Buffer.concat([
-      Uint8Array.of(registry.length),
-      Buffer.from(registry),
-      encodeDelta({ ...delta, change }),
-    ])
-  }
-
-  #deliver(node: SimCatalog, from: string, bytes: Uint8Array): void {
+  #hear(node: SimCatalog, registry: string, from: PeerId, message: Uint8Array): BroadcastVerdict | undefined {
     const { life } = node
-    const sender = this.nodes.find((other) => other.name === from)
-    if (life === undefined || sender === undefined) return
-    const nameBytes = bytes[0] ?? 0
-    const registry = Buffer.from(bytes.subarray(1, 1 + nameBytes)).toString()
-    const message = bytes.subarray(1 + nameBytes)
-    const id = createHash('sha256').update(message).digest('hex')
-    if (!life.topics.has(registry) || life.seen.has(id)) return
-    life.seen.add(id)
-    const verdict = life.listener(registry, sender.identity.peerId, message)
-    this.#note(node, `hears ${this.#describe(message)} from ${from}: ${verdict}`)
-    if (verdict === 'accept') this.#spread(node, registry, message)
+    if (life === undefined || !life.topics.has(registry)) return undefined
+    const verdict = life.listener(registry, from, message)
+    this.#note(node, `hears ${this.#describe(message)}: ${verdict}`)
+    return verdict
   }
 
   #request(node: SimCatalog, peer: PeerId, frame: Uint8Array): Promise<Uint8Array[]> {
@@ -281,7 +259,11 @@ export class CatalogCluster {
         const frames = [
           ...((target?.life?.answer?.(node.identity.peerId, frame) ?? []) as Iterable<Uint8Array>),
         ]
-        for (const answer of frames) this.#checkShown(target!, answer)
+        for (const answer of frames) {
+          this.#checkShown(target!, answer)
+          this.requestBytes += answer.length
+        }
+        this.requestBytes += frame.length
         this.kernel.scheduleFor(node.name, this.kernel.delayMs(), () => (open() ? resolve(frames) : fail()))
       })
     })

@@ -23,11 +23,17 @@ export class Stores {
     return this.#ever.get(node)?.has(digest) === true
   }
 
-  async put(node: SimCatalog, tag: string, content: string): Promise<void> {
+  /** An image is in the store; nobody was told. */
+  fill(node: SimCatalog, tag: string, content: string): Digest {
     const digest = digestOf(content)
     this.of(node).set(tag, digest)
     this.#ever.set(node, (this.#ever.get(node) ?? new Set()).add(digest))
     this.images.add(tag)
+    return digest
+  }
+
+  async put(node: SimCatalog, tag: string, content: string): Promise<void> {
+    const digest = this.fill(node, tag, content)
     const image = { namespace: 'k8s.io', name: `${hub}/app/${tag}:1`, target: digest }
     const blobs = [{ digest, sizeBytes: 1, sources: [], children: [] }]
     await node.life?.catalog.applyStoreChange({ type: 'image-put', image, blobs })

@@ -28,6 +28,8 @@ const blobsOfPull = [3, 3, 2]
 interface Plan {
   readonly lossRate: number
   readonly durationMs: number
+  /** Before bytes and work are counted, so that the last messages of the first pulls are under way. */
+  readonly warmUpMs: number
   /** Pulls begin so often, over all nodes. */
   readonly pullsPerSecond: number
   /** Every pull is of the same image. */
@@ -139,10 +141,11 @@ class Announcements {
     assert.equal(this.overlay.publish(node, bytes.length), message)
   }
 
-  #hear(node: number, message: number, atMs: number): void {
+  #hear(node: number, message: number, atMs: number): boolean {
     this.delivered.add(atMs - this.#sentMs[message]!)
     this.#heardBy[message]!++
     this.#sampled.get(node)?.receive(this.#bytes.get(message)!)
+    return true
   }
 }
 
@@ -154,25 +157,30 @@ function scenario(name: string, title: string, planOf: (options: ScenarioOptions
       const plan = planOf(options)
       const play = new Announcements(options, plan.lossRate)
       const { overlay } = play
+      const everyMs = secondMs / plan.pullsPerSecond
+      let pulls = 0
+      const pullFor = (durationMs: number): void => {
+        for (const last = pulls + Math.max(1, Math.round(durationMs / everyMs)); pulls < last; pulls++) {
+          const node = plan.isSame ? pulls % options.nodes : play.draw()
+          play.pull(node, plan.isSame ? 'same' : `image-${pulls}`)
+          play.run(everyMs)
+          if (pulls % 100 === 99) options.log(`${pulls + 1} pulls`)
+        }
+      }
+      pullFor(plan.warmUpMs)
       const workedBefore = overlay.cores.workedMs.slice()
       const [bytesBefore, framesBefore] = [overlay.sentBytes.slice(), overlay.sentFrames.slice()]
       const startMs = overlay.nowMs
-      const pulls = Math.max(1, Math.round((plan.pullsPerSecond * plan.durationMs) / secondMs))
-      for (let pull = 0; pull < pulls; pull++) {
-        const node = plan.isSame ? pull % options.nodes : play.draw()
-        play.pull(node, plan.isSame ? 'same' : `image-${pull}`)
-        play.run(plan.durationMs / pulls)
-        if (pull % 100 === 99) options.log(`${pull + 1} of ${pulls} pulls`)
-      }
+      pullFor(plan.durationMs)
       const busySeconds = (overlay.nowMs - startMs) / secondMs
       const cpu = overlay.cores.workedMs.map((worked, at) => (worked - workedBefore[at]!) / busySeconds / 10)
       const kibibytes = overlay.sentBytes.map((bytes, at) => {
         const frames = overlay.sentFrames[at]! - framesBefore[at]!
         return (bytes - bytesBefore[at]! + frames * overheadBytes) / busySeconds / 1024
       })
-      const copies = overlay.counts.copies / Math.max(1, play.messages) / options.nodes
       play.run(10 * secondMs)
       play.assertAgree()
+      const copies = overlay.counts.copies / Math.max(1, play.messages) / options.nodes
       const comparison = (play.comparisonBytes() / comparisonMs / 1024) * secondMs
       return {
         columns: [
@@ -221,7 +229,8 @@ function greatestOf(values: Float64Array): number {
 /** Two images a second, somewhere. */
 const calm = ({ nodes, quick }: ScenarioOptions): Plan => ({
   lossRate: 0,
-  durationMs: quick ? 5_000 : nodes > 1000 ? 10_000 : minuteMs,
+  durationMs: quick ? 3_000 : nodes > 1000 ? 10_000 : minuteMs,
+  warmUpMs: 3_000,
   pullsPerSecond: 2,
   isSame: false,
 })
@@ -244,7 +253,8 @@ export const sameImage = scenario(
   'all nodes pull the same new image within a minute',
   ({ nodes, quick }) => ({
     lossRate: 0,
-    durationMs: quick ? 5_000 : nodes > 1000 ? 3_000 : minuteMs,
+    durationMs: quick ? 3_000 : nodes > 1000 ? 2_000 : minuteMs,
+    warmUpMs: 3_000,
     pullsPerSecond: nodes / 60,
     isSame: true,
   }),

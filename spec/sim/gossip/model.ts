@@ -24,7 +24,10 @@ export function playModel(
     seed,
     costs,
     cores: 'shared',
-    onDelivery: (_node, message, atMs) => times.get(message)?.push(atMs),
+    onDelivery: (_node, message, atMs) => {
+      times.get(message)?.push(atMs)
+      return true
+    },
   })
   overlay.run(settleMs + quietMs)
   const startMs = overlay.nowMs

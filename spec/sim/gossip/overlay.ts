@@ -22,8 +22,8 @@ export interface OverlayOptions {
   readonly cores: 'shared' | 'own'
   /** Of the network, one way, on top of the costs; bytes of the same connection never overtake each other. */
   readonly delayMs?: (rng: Rng) => number
-  /** Called when a node has a message for the first time. */
-  readonly onDelivery?: (node: number, message: number, atMs: number) => void
+  /** Called when a node has a message for the first time; false: it does not hand it on. */
+  readonly onDelivery?: (node: number, message: number, atMs: number) => boolean
 }
 
 interface SpreadMessage {
@@ -160,7 +160,7 @@ export class GossipOverlay {
     const doneMs = this.cores.work(node, this.#nowMs, costs.receiveMs + kibibytes * costs.kibibyteMs)
     if (spread.seen[node] === 1) return
     spread.seen[node] = 1
-    onDelivery?.(node, message, doneMs)
+    if (onDelivery?.(node, message, doneMs) === false) return
     this.#history[node]![0]!.push(message)
     this.cores.work(node, this.#nowMs, costs.firstMs)
     const links = this.mesh.links[node]!
