@@ -1,19 +1,10 @@
-import type { BroadcastVerdict } from '../../lib/core/messaging.ts'
 import type { PeerId } from '../../lib/core/peer-id.ts'
-import type { SimCatalog } from './catalog-cluster.ts'
 import { measuredCosts } from './gossip/costs.ts'
 import { GossipOverlay } from './gossip/overlay.ts'
 import { drawTopology } from './gossip/topology.ts'
 import { segmentDelayMs } from './network-model.ts'
 import { seededRng } from './random.ts'
-
-/** Hands a message to a node; undefined where that does not run or has not joined. */
-export type Hearer = (
-  node: SimCatalog,
-  registry: string,
-  from: PeerId,
-  message: Uint8Array,
-) => BroadcastVerdict | undefined
+import type { Hearer, SimCatalog } from './sim-catalog.ts'
 
 /** Carries the deltas of simulated catalogs over the model of gossipsub; nothing of it is ever lost. */
 export class GossipBus {

@@ -4,17 +4,18 @@ import { createCatalogService } from '../../lib/app/catalog/service.ts'
 import { type Checkpoint, compareAge, sameBytes } from '../../lib/catalog/checkpoint.ts'
 import { decodeDelta } from '../../lib/catalog/delta.ts'
 import { decodeAnswer } from '../../lib/catalog/sync-answer.ts'
-import type { CatalogService, MirrorSet } from '../../lib/core/cluster.ts'
+import type { MirrorSet } from '../../lib/core/cluster.ts'
 import { StarlingError } from '../../lib/core/errors.ts'
 import type { BroadcastBus, BroadcastVerdict, PeerRpc } from '../../lib/core/messaging.ts'
 import { type PeerId, peerIdFromPublicKey } from '../../lib/core/peer-id.ts'
 import type { Logger, Metrics } from '../../lib/core/ports.ts'
 import { OfferFilter } from '../../lib/core/reference.ts'
-import { type Identity, makeIdentity } from '../catalog/support.ts'
-import { GossipBus, type Hearer } from './catalog-bus.ts'
+import { makeIdentity } from '../catalog/support.ts'
+import { GossipBus } from './catalog-bus.ts'
 import { CatalogTrace } from './catalog-trace.ts'
 import { FloodBus } from './flood-bus.ts'
 import { SimKernel } from './kernel.ts'
+import type { Hearer, Life, SimCatalog } from './sim-catalog.ts'
 
 const quiet: Logger = {
   debug() {},
@@ -22,25 +23,6 @@ const quiet: Logger = {
   warn() {},
   error() {},
   child: () => quiet,
-}
-
-type Answer = (from: PeerId, frame: Uint8Array) => AsyncIterable<Uint8Array> | Iterable<Uint8Array>
-
-interface Life {
-  readonly catalog: CatalogService
-  readonly topics: Set<string>
-  listener: (registry: string, from: PeerId, message: Uint8Array) => BroadcastVerdict
-  answer: Answer | undefined
-  /** For I6: the newest state of each origin that this life has shown to others. */
-  readonly shown: Map<string, readonly [number, number]>
-}
-
-export interface SimCatalog {
-  readonly name: string
-  readonly identity: Identity
-  /** What is on its disk. */
-  epoch: number
-  life: Life | undefined
 }
 
 const stepMs = 20

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Digest } from '../../lib/core/digest.ts'
 import { digestOf } from '../catalog/support.ts'
-import type { CatalogCluster, SimCatalog } from './catalog-cluster.ts'
+import type { CatalogCluster } from './catalog-cluster.ts'
+import type { SimCatalog } from './sim-catalog.ts'
 
 /** The registry that the simulated nodes mirror. */
 export const hub = 'docker.io'

@@ -1,20 +1,27 @@
 import { createHash } from 'node:crypto'
 import { decodeDelta, encodeDelta } from '../../lib/catalog/delta.ts'
 import { digestOf } from '../catalog/support.ts'
-import type { Hearer } from './catalog-bus.ts'
-import type { CatalogCluster, SimCatalog } from './catalog-cluster.ts'
+import type { SimKernel } from './kernel.ts'
+import type { Hearer, SimCatalog } from './sim-catalog.ts'
 
 const fanOut = 4
 
+/** Who there is, and what is between them. */
+interface Flock {
+  readonly kernel: SimKernel
+  readonly nodes: readonly SimCatalog[]
+  alive(): SimCatalog[]
+}
+
 /** Carries the deltas of simulated catalogs over the lossy network: everybody hands on what is new to a few others. */
 export class FloodBus {
-  readonly #cluster: Pick<CatalogCluster, 'kernel' | 'nodes' | 'alive'>
+  readonly #cluster: Flock
   readonly #tamperRate: number
   readonly #hear: Hearer
   readonly #seen = new Map<SimCatalog, Set<string>>()
 
   constructor(parts: {
-    cluster: Pick<CatalogCluster, 'kernel' | 'nodes' | 'alive'>
+    cluster: Flock
     tamperRate: number
     hear: Hearer
   }) {
