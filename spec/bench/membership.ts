@@ -154,7 +154,7 @@ export const membership: Benchmark = {
       notes: [
         `${size} agents each, one kind after the other, each on a loopback of its own (needs root); ${plan.rounds} rounds of each outage, ${plan.news} pieces of news, idle for ${plan.idleMs / 1000} s.`,
         'News: a user event of serf, from the line of its own agent to that of another; an image that appears in the store of a node, from before the write until the ops API of another names its holder, asked every 40 ms. Host vanished: packets to and from its address are dropped and its process stands still.',
-        'A Starling node is the whole mirror with its listeners, libp2p, gossip and catalog; an agent of serf is membership alone.',
+        'A Starling node is the whole mirror with its listeners, libp2p, gossip and catalog, here with one thread for its registry; an agent of serf is membership alone.',
         isBesideSerf
           ? 'serf with its defaults for local networks and encryption; times of its log lines as they arrive.'
           : 'serf is not installed (apt-get install serf), so there is nothing to compare with.',

@@ -1,5 +1,5 @@
 import { builtBin } from '../../support/built.ts'
-import { createCluster } from '../../support/cluster.ts'
+import { createCluster, type NodeConfigFile } from '../../support/cluster.ts'
 import { productionOptions, registry } from './bench-cluster.ts'
 import type { AgentFlock } from './flock.ts'
 import { loopbackNamespace } from './loopback-namespace.ts'
@@ -14,7 +14,13 @@ export async function starlingFlock(size: number, timeoutMs: number): Promise<Ag
       loopback.commandFor(index, file, [...productionOptions(), ...args]),
   }
   const bin = await builtBin()
-  const cluster = await createCluster({ nodes: size, network, bin, mirrors: [registry], started: 0 })
+  // Many nodes share few cores here, and their registries have nothing to do.
+  const configure = (config: NodeConfigFile) => ({
+    ...config,
+    registry: { ...(config.registry as object), workers: 1 },
+  })
+  const options = { nodes: size, network, bin, mirrors: [registry], started: 0, configure }
+  const cluster = await createCluster(options)
   for (const node of cluster.nodes) node.launch()
   await Promise.all(cluster.nodes.map((node) => node.waitReady(timeoutMs)))
   const numberOf = new Map(cluster.nodes.map(({ name }, index) => [name, index]))
