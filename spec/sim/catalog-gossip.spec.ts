@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { digestOf } from '../catalog/support.ts'
 import { CatalogCluster } from './catalog-cluster.ts'
 import {
   assertConverges,
   assertNeverBackwards,
   assertNothingInvented,
+  hub,
   onlyHub,
   Stores,
 } from './catalog-truth.ts'
 import { simulationSeed } from './random.ts'
+import type { SimCatalog } from './sim-catalog.ts'
 
 const seed = simulationSeed(20_301_103)
 const nodes = 40
@@ -50,8 +53,48 @@ describe(`shipped catalogs of ${nodes} nodes over the model of gossipsub (seed $
     assert.equal(cluster.count('starling_catalog_messages_total gap'), 0)
     await cluster.stop()
   })
+
+  test('that all get ten thousand images at once broadcast none of it: it is fetched by comparing', async (t) => {
+    const few = 8
+    const images = 10_000
+    const cluster = startedCluster(few)
+    for (const node of cluster.nodes) await cluster.boot(node)
+    await cluster.run(10_000)
+    const before = cluster.gossip!.sentBytes
+    await Promise.all(
+      cluster.nodes.map((node) => {
+        const blobs = Array.from({ length: images }, (_, index) => ({
+          digest: digestOf(`${node.name} ${index}`),
+          sizeBytes: 1,
+          sources: [hub],
+          children: undefined,
+        }))
+        return node.life!.catalog.applyStoreChange({ type: 'snapshot', images: [], blobs })
+      }),
+    )
+    const isKnown = (at: SimCatalog) =>
+      cluster.nodes.every(
+        (other) => other === at || at.life!.catalog.digestCountOf(other.identity.peerId) === images,
+      )
+    let waitedMs = 0
+    for (; waitedMs < 120_000 && !cluster.nodes.every(isKnown); waitedMs += 1_000) await cluster.run(1_000)
+    t.diagnostic(`all know all after ${waitedMs} ms`)
+    assert.ok(cluster.nodes.every(isKnown))
+    assert.equal(cluster.count('starling_catalog_published_total delta'), 0)
+    const perImage = (cluster.gossip!.sentBytes - before) / (few * images)
+    t.diagnostic(`${perImage.toFixed(2)} bytes of gossip for an image, all nodes together`)
+    assert.ok(perImage < 32, 'less than its digest once')
+    await cluster.stop()
+  })
 })
 
-function startedCluster(): CatalogCluster {
-  return new CatalogCluster({ nodes, seed, lossRate: 0, tamperRate: 0, mirrors: onlyHub, bus: 'gossipsub' })
+function startedCluster(size = nodes): CatalogCluster {
+  return new CatalogCluster({
+    nodes: size,
+    seed,
+    lossRate: 0,
+    tamperRate: 0,
+    mirrors: onlyHub,
+    bus: 'gossipsub',
+  })
 }

@@ -17,7 +17,7 @@ export interface Observation {
   readonly sizeBytes: number
   /** From the first message until the last one had spread. */
   readonly durationMs: number
-  /** For each message, ascending, the milliseconds from its publication to each other node. */
+  /** For each message, ascending, the milliseconds from its publication to each other node, on an undisturbed core. */
   readonly delays: readonly (readonly number[])[]
   readonly counts: GossipCounts
 }

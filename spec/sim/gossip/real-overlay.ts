@@ -12,6 +12,7 @@ import { constantCredentials, MemoryAttestations, Recorder, systemClock } from '
 import { eventually } from '../../support/eventually.ts'
 import { makeTestAuthority, makeTestCluster } from '../../support/test-trust.ts'
 import { seededRng } from '../random.ts'
+import { coreClockMs } from './core-clock.ts'
 import { countingRegister, differenceOf, type GossipCounts, noCounts } from './gossip-counts.ts'
 import type { Load, Observation } from './observation.ts'
 import { drawTopology } from './topology.ts'
@@ -82,7 +83,7 @@ export class RealOverlay implements AsyncDisposable {
     const key = data.toString('base64')
     const times: number[] = []
     this.#heard.set(key, times)
-    const startedMs = performance.now()
+    const startedMs = coreClockMs()
     await this.#nodes[origin]!.bus.publish(registry, data)
     await eventually(() => times.length >= this.#size - 1, { timeoutMs: 60_000 })
     this.#heard.delete(key)
@@ -119,7 +120,7 @@ export class RealOverlay implements AsyncDisposable {
       })
       this.#nodes.push({ node, bus })
       bus.onMessage((_registry, _from, message) => {
-        this.#heard.get(Buffer.from(message).toString('base64'))?.push(performance.now())
+        this.#heard.get(Buffer.from(message).toString('base64'))?.push(coreClockMs())
         return 'accept'
       })
       await node.libp2p.start()
