@@ -30,11 +30,14 @@ export type FileOutcome =
     }
   /** The bytes are known, and what came of them is still in the store. */
   | { readonly type: 'unchanged'; readonly sha256: string }
-  /** `sha256` is undefined where the file can't be read to its end. */
+  /** `sha256` is undefined where the file can't be read to its end, or that would take long. */
   | { readonly type: 'refused'; readonly problem: string; readonly sha256: string | undefined }
 
 /** What is wrong with the file itself. */
 const refusals: ReadonlySet<ErrorCode> = new Set(['ARCHIVE_INVALID', 'REFERENCE_INVALID'])
+
+/** A larger file that can't be used is not read to its end: others wait, and its size and time tell whether it changes. */
+const maxRefusedBytes = 2 ** 30
 
 /**
  * Like `importFile`, unless the bytes of the file are known, whatever its name and time say. A file that can't be used is an
@@ -59,14 +62,16 @@ export async function importUnlessKnown(
     return { type: 'imported', images, sha256, waiting: [] }
   } catch (error) {
     if (!(error instanceof StarlingError) || !refusals.has(error.code)) throw error
-    const sha256 = await hashFile(job.path).catch(() => undefined)
+    const sha256 = await hashFile(job.path, maxRefusedBytes).catch(() => undefined)
     return { type: 'refused', problem: describeError(error), sha256 }
   }
 }
 
-async function hashFile(path: string): Promise<string> {
+async function hashFile(path: string): Promise<string>
+async function hashFile(path: string, maxBytes: number): Promise<string | undefined>
+async function hashFile(path: string, maxBytes = Number.POSITIVE_INFINITY): Promise<string | undefined> {
   await using file = await ArchiveFile.open(path)
-  return await file.finish()
+  return file.sizeBytes > maxBytes ? undefined : await file.finish()
 }
 
 async function isStored(images: KnownContent['images'], store: NodeConfig['store']): Promise<boolean> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { rename, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { type FileOutcome, importUnlessKnown } from '../../../lib/app/import/import-known.ts'
@@ -91,6 +91,17 @@ describe('a file of the images folder', () => {
       assert.match(first.problem, /a\.tar: this is no tar archive.*at byte 0/)
       await utimes(path, new Date(), new Date(Date.now() + 5000))
       assert.deepEqual(await run(first), { type: 'unchanged', sha256: first.sha256 })
+    }))
+
+  it('that is broken and huge is given up where it is broken, and not read to its end', () =>
+    withArchive(async ({ run, path }) => {
+      // Reading this hole would outlast the test.
+      await truncate(path, 0)
+      await truncate(path, 2 ** 43)
+      const outcome = await run()
+      assert.ok(outcome.type === 'refused')
+      assert.match(outcome.problem, /a\.tar: this is no tar archive.*at byte 0/)
+      assert.equal(outcome.sha256, undefined)
     }))
 
   it('that cannot be read at all has no known bytes', () =>
