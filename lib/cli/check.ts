@@ -21,10 +21,10 @@ export function addCheckCommand(program: Command, context: CliContext): void {
       `${examples(['starling check', 'what is wrong, and what to do'])}\n\nExit code 1 if something is wrong.`,
     )
     .action(async (options: { config: string; containerdConfig?: string; output: OutputFormat }) => {
-      const { readConfig } = await import('../app/config/config-files.ts')
       const { checkNode } = await import('../app/check/check.ts')
+      const { readCheckedConfig } = await import('../app/check/server-facts.ts')
       const { containerdConfig } = options
-      const config = await readConfig(options.config)
+      const config = await readCheckedConfig(options.config)
       const ops = createOpsClient(config.ops.socket)
       const lines = await checkNode(config, { containerdConfig, nowMs: Date.now(), ops })
       print(context, options.output, lines, (all) =>

@@ -13,6 +13,7 @@ import { contentFacts } from './content-facts.ts'
 import { type CheckLine, ok, type Verdict, warning, wrong } from './line.ts'
 import { askNode, bootstrapFacts, type NodeQuestions, peerFacts, portFacts, udpFacts } from './node-facts.ts'
 import { challengeOf } from './probes.ts'
+import { serverFacts, serverPortFacts } from './server-facts.ts'
 import {
   bootstrapVerdict,
   certificatesVerdict,
@@ -21,6 +22,7 @@ import {
   contentVerdict,
   peersVerdict,
   portVerdict,
+  serversVerdict,
   udpVerdict,
 } from './verdicts.ts'
 
@@ -47,6 +49,10 @@ export async function checkNode(config: NodeConfig, options: CheckOptions): Prom
     return certificatesVerdict(certificatesOf(credentials), options.nowMs)
   })
   await look('node', async () => nodeLines(config, credentials, options.ops))
+  await look('servers', async () => {
+    const servers = await serverFacts(config)
+    return servers === undefined ? [] : serversVerdict(servers)
+  })
   await look('content', async () => contentVerdict(config.store.type, ...(await contentFacts(config.store))))
   const registries = await readSharedRegistries(config).catch((error: unknown) => {
     lines.push({ what: 'registries.yaml', ...wrong(describeError(error)) })
@@ -76,7 +82,8 @@ async function nodeLines(
 ): Promise<CheckLine[]> {
   const asked = await askNode(ops)
   const node = typeof asked === 'string' ? undefined : asked
-  const ports = (await portFacts(config, node)).map((facts) => ({ what: 'port', ...portVerdict(facts) }))
+  const facts = [...(await portFacts(config, node)), ...(await serverPortFacts(config, node))]
+  const ports = facts.map((port) => ({ what: 'port', ...portVerdict(port) }))
   if (node === undefined) {
     return [
       { what: 'node', ...warning(String(asked)) },

@@ -91,14 +91,30 @@ export function peersVerdict(peers: readonly PeerFacts[], hasBootstrap: boolean)
   return ok(`${peers.length} ${peers.length === 1 ? 'node answers' : 'nodes answer'} on both ports`)
 }
 
+export interface ReachFacts {
+  readonly address: string
+  /** Why it could not be reached over TCP; undefined where it was. */
+  readonly problem: string | undefined
+}
+
+const problemsOf = (targets: readonly ReachFacts[]) =>
+  targets.flatMap(({ address, problem }) => (problem === undefined ? [] : [`${address}: ${problem}`]))
+
+/** How the servers answer to a node that joins them. */
+export function serversVerdict(targets: readonly ReachFacts[]): Verdict {
+  const problems = problemsOf(targets)
+  if (problems.length === 0) return ok('all servers take connections')
+  return problems.length === targets.length
+    ? wrong(
+        `no server answers: ${named(problems)}; nothing is renewed and nobody joins meanwhile: start one, open TCP 9345`,
+      )
+    : warning(`some servers do not answer: ${named(problems)}`)
+}
+
 /** How the bootstrap nodes answer where no node runs here. */
-export function bootstrapVerdict(
-  targets: readonly { readonly address: string; readonly problem: string | undefined }[],
-): Verdict {
+export function bootstrapVerdict(targets: readonly ReachFacts[]): Verdict {
   if (targets.length === 0) return warning('bootstrap is empty: this node finds no other one by itself')
-  const problems = targets.flatMap(({ address, problem }) =>
-    problem === undefined ? [] : [`${address}: ${problem}`],
-  )
+  const problems = problemsOf(targets)
   if (problems.length === 0) return ok('all bootstrap nodes take connections')
   return problems.length === targets.length
     ? wrong(`no bootstrap node answers: ${named(problems)}`)

@@ -12,6 +12,7 @@ import {
   type PortFacts,
   peersVerdict,
   portVerdict,
+  serversVerdict,
   type UdpFacts,
   udpVerdict,
 } from '../../../lib/app/check/verdicts.ts'
@@ -55,6 +56,22 @@ const rows: readonly (readonly [
     certificatesVerdict([{ name: 'serving', notAfterMs: 13.5 * dayMs }], 0),
     'warning',
     /serving in 13 days; make new ones/,
+  ],
+  ['servers that answer', serversVerdict([{ address: 'a', problem: undefined }]), 'ok', /all servers/],
+  [
+    'one of two servers',
+    serversVerdict([
+      { address: 'a', problem: undefined },
+      { address: 'b', problem: 'does not answer' },
+    ]),
+    'warning',
+    /some servers do not answer: b: does not answer/,
+  ],
+  [
+    'no server',
+    serversVerdict([{ address: 'a', problem: 'refuses connections' }]),
+    'wrong',
+    /no server answers: a: refuses connections; .*open TCP 9345/,
   ],
   ['an own port', port({ own: true }), 'ok', /TCP 0\.0\.0\.0:6443: this node listens/],
   ['a free port', port({}), 'ok', /is free$/],
