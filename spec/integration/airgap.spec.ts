@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -72,6 +72,15 @@ describe('three nodes without upstream, with image layouts', {
       (await node.ops<StatusView>('status')).problems.join('\n'),
       /picture\.tar\.zst: this is no tar archive/,
     )
+    const link = join(node.dir, 'data', 'images', 'link.tar')
+    await symlink('nowhere', link)
+    await eventually(
+      async () =>
+        /link\.tar: there is no such file/.test((await node.ops<StatusView>('status')).problems.join('\n')),
+      { timeoutMs: 10_000, what: 'the link to nothing is named' },
+    )
+    await rm(link)
+    await eventually(async () => (await imports(node))?.files.length === 1, { timeoutMs: 10_000 })
     const image = await buildImage({ seed: 'mended', layers: [{ sizeBytes: 5000 }] })
     const name = `${registry}/team/mended:1`
     await writeOciArchive(`${file}.aside`, [{ name, image }])

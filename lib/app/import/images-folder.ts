@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises'
+import { lstat, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { ImportProgress } from '../../archive/import-archive.ts'
@@ -254,7 +254,10 @@ function mirrorOf(config: NodeConfig): MirrorAccess | undefined {
   }
 }
 
-/** The archives and lists of the folder; a folder that is not there holds none. */
+/**
+ * The archives and lists of the folder; a folder that is not there holds none. A link to nothing, a pipe or a device counts:
+ * it is refused by name.
+ */
 async function listFolder(dir: string): Promise<FolderFile[]> {
   const names = await readdir(dir).catch((error: unknown) => {
     if (systemErrorCode(error) === 'ENOENT') return []
@@ -263,8 +266,10 @@ async function listFolder(dir: string): Promise<FolderFile[]> {
   const files: FolderFile[] = []
   for (const name of names) {
     if (name.startsWith('.') || !(isReferenceList(name) || compressionOfName(name) !== undefined)) continue
-    const stats = await stat(join(dir, name)).catch(() => undefined)
-    if (stats?.isFile() === true) files.push({ name, sizeBytes: stats.size, mtimeMs: stats.mtimeMs })
+    const path = join(dir, name)
+    const stats = await stat(path).catch(() => lstat(path).catch(() => undefined))
+    if (stats === undefined || stats.isDirectory()) continue
+    files.push({ name, sizeBytes: stats.size, mtimeMs: stats.mtimeMs })
   }
   return files
 }

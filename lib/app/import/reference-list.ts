@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { fullName } from '../../archive/documents.ts'
 import { StarlingError, systemErrorCode } from '../../core/errors.ts'
@@ -40,11 +41,14 @@ export async function readReferenceList(file: string): Promise<string[]> {
     new StarlingError('REFERENCE_INVALID', why, { hint, position: { file }, cause })
   let bytes: Uint8Array
   try {
-    await using handle = await open(file, 'r')
+    // Without O_NONBLOCK the open of a named pipe would wait for a writer.
+    await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    if (!(await handle.stat()).isFile()) throw fail('this is not a plain file', 'name a plain file')
     const buffer = new Uint8Array(maxListBytes + 1)
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
     bytes = buffer.subarray(0, bytesRead)
   } catch (error) {
+    if (error instanceof StarlingError) throw error
     const code = systemErrorCode(error)
     throw fail(
       code === 'ENOENT' ? 'there is no such file' : `the list cannot be read (${code})`,

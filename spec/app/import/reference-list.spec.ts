@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { parseReferenceList, readReferenceList } from '../../../lib/app/import/reference-list.ts'
 import { StarlingError } from '../../../lib/core/errors.ts'
+import { runOrFail } from '../../support/processes.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
 const digest = `sha256:${'ab'.repeat(32)}`
@@ -44,6 +45,9 @@ describe('a list of references', () => {
     await assert.rejects(readReferenceList(file), refused(/is no text/))
     await truncate(file, 2 ** 20 + 1)
     await assert.rejects(readReferenceList(file), refused(/larger than 1 MiB/))
-    await assert.rejects(readReferenceList(folder.path), refused(/cannot be read \(EISDIR\)/))
+    await assert.rejects(readReferenceList(folder.path), refused(/not a plain file/))
+    const pipe = join(folder.path, 'p.txt')
+    await runOrFail('mkfifo', [pipe])
+    await assert.rejects(readReferenceList(pipe), refused(/not a plain file/))
   })
 })
