@@ -42,6 +42,9 @@ export interface FilePosition {
   readonly column?: number
 }
 
+/** Names of files and words of others may hold what would break the line, or command a terminal. */
+const unprintable = /[\p{Cc}\p{Zl}\p{Zp}]/gu
+
 /**
  * An error with a code. `message` says what is wrong, `hint` what to do; `format` joins them with the position to the
  * one line that users see: `file:line:column: what is wrong; what to do`.
@@ -70,7 +73,8 @@ export class StarlingError extends Error {
       position === undefined
         ? ''
         : [position.file, position.line, position.column].filter((part) => part !== undefined).join(':')
-    return `${place === '' ? '' : `${place}: `}${this.message}${this.hint === undefined ? '' : `; ${this.hint}`}`
+    const hint = this.hint === undefined ? '' : `; ${this.hint}`
+    return `${place === '' ? '' : `${place}: `}${this.message}${hint}`.replaceAll(unprintable, '\ufffd')
   }
 }
 

@@ -45,6 +45,8 @@ describe('errors', () => {
       position,
     })
     assert.equal(error.format(), 'a.yaml:3:7: no such key "x"; did you mean "y"?')
+    const hostile = new StarlingError('ARCHIVE_INVALID', 'x\ty', { position: { file: 'a\n\u001b[2Jb' } })
+    assert.equal(hostile.format(), 'a\ufffd\ufffd[2Jb: x\ufffdy')
     assert.equal(describeError(new Error('plain')), 'plain')
     assert.equal(describeError('text'), 'text')
   })
