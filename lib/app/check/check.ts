@@ -109,7 +109,8 @@ async function hostsVerdict(config: NodeConfig, registries: RegistriesPlan): Pro
   const [first] = refused
   if (first !== undefined) return wrong(`${first.folder}: ${first.reason}; ${first.hint}`)
   if (changes.length === 0) return ok(`${certsDir} is in step`)
-  return wrong(`${changes.length} files of ${certsDir} are not in step; run starling configure`)
+  const files = changes.length === 1 ? '1 file' : `${changes.length} files`
+  return wrong(`${certsDir} is not in step, ${files} would change; run starling configure`)
 }
 
 async function passwordLines(registries: RegistriesPlan): Promise<CheckLine[]> {
