@@ -20,6 +20,9 @@ export class PlanState {
   done = false
   /** The client takes nothing: nobody is asked. */
   parked = false
+  /** The client may be about to drop the rest: nothing is asked for before the next tick; and that is over. */
+  resting = false
+  rested = false
   /** Done, with all bytes. */
   finished = false
   #nextId = 1
@@ -34,6 +37,11 @@ export class PlanState {
       this.frontier = this.body?.start ?? 0
       this.done = this.body === undefined
     }
+  }
+
+  /** What is reserved for ranges whose turn has not come. */
+  get aheadBytes(): number {
+    return this.spans.reduce((sum, { ahead, start, end }) => sum + (ahead ? end - start + 1 : 0), 0)
   }
 
   get asking(): Asking {

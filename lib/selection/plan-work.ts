@@ -1,6 +1,13 @@
 import type { PlanState } from './plan-state.ts'
 import type { Fetch, PlanEffect, Span } from './plan-types.ts'
-import { firstRequest, isOpenEnded, mayReadAhead, rangeEnd } from './stripe-layout.ts'
+import {
+  firstRequest,
+  isOpenEnded,
+  maxAheadBytes,
+  mayEndHere,
+  mayReadAhead,
+  rangeEnd,
+} from './stripe-layout.ts'
 import type { WantedBytes } from './wanted-bytes.ts'
 
 /** Further requests for a range that is late. */
@@ -75,10 +82,16 @@ function extend(state: PlanState, effects: PlanEffect[]): boolean {
     if (state.spans.filter(({ fetches }) => fetches.length > 0).length >= state.asking.width) return false
     if (ahead && state.asking.width < 2) return false
     if (ahead && !mayReadAhead(frontier, body, openEnded, stripes)) return false
+    if (openEnded && mayEndHere(frontier, body) && !state.rested) {
+      state.resting = true
+      return false
+    }
     end = rangeEnd(frontier, body, { ...state.asking, openEnded }, stripes)
   } else if (ahead) return false
   end = Math.min(end, sources.get(source).reach - 1)
-  if (ahead && !budget.reserve(end - frontier + 1)) return false
+  const sizeBytes = end - frontier + 1
+  if (ahead && stripes !== undefined && state.aheadBytes + sizeBytes > maxAheadBytes(stripes)) return false
+  if (ahead && !budget.reserve(sizeBytes)) return false
   const span = state.newSpan(frontier, end, ahead)
   state.spans.push(span)
   state.frontier = end + 1

@@ -101,6 +101,16 @@ export function rangeEnd(
   return Math.min(body.end, (Math.floor(from / stripeBytes) + stripes) * stripeBytes - 1)
 }
 
+/** Bytes that one body may hold for ranges whose turn has not come. */
+export function maxAheadBytes({ maxHolders, stripeBytes }: StripeSettings): number {
+  return maxHolders * stripeBytes
+}
+
+/** Is this where a client that fetches in several open-ended ranges has all that it wants? It is given a moment to drop the rest. */
+export function mayEndHere(from: number, body: { readonly start: number }): boolean {
+  return from - body.start === droppedAfterBytes
+}
+
 /** May a range begin at `from` before all that comes before it has reached the client? */
 export function mayReadAhead(
   from: number,

@@ -64,8 +64,10 @@ export class TransferPlan {
     if ('fetch' in event && fetch === undefined) return effects
     if (fetch !== undefined) this.#answered(fetch, event, effects)
     else if (event.type === 'candidates') state.sources.add(event.candidates)
-    else if (event.type === 'tick') state.sources.wake(event.nowMs)
-    else if (event.type === 'passed') state.release(state.spans.shift())
+    else if (event.type === 'tick') {
+      state.sources.wake(event.nowMs)
+      state.rested ||= state.resting
+    } else if (event.type === 'passed') state.release(state.spans.shift())
     else if (event.type === 'wrong') this.#wrong(event.from, event.to, effects)
     if (!state.parked) assignWork(state, effects)
     return effects

@@ -1,5 +1,5 @@
 import { createHash, randomBytes, X509Certificate } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { Agent, type RequestOptions, request } from 'node:https'
 import type { BlobReader } from '../../lib/core/content-store.ts'
 import type { CredentialSet } from '../../lib/core/credentials.ts'
@@ -269,6 +269,40 @@ export function fetchFrom(
     })
     outgoing.end(body)
   })
+}
+
+export interface IdleClient extends AsyncDisposable {
+  readonly status: number | undefined
+  /** Reads on, to the end. */
+  read(): Promise<Buffer>
+}
+
+/** A client that reads nothing of the body of its answer before `read` is called. */
+export async function startIdle(
+  { host, port }: Endpoint,
+  credentials: CredentialSet,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<IdleClient> {
+  const message = await new Promise<IncomingMessage>((resolve, reject) => {
+    const outgoing = request({ ...clientTls(credentials), agent: false, host, port, path, headers })
+    outgoing.on('error', reject)
+    outgoing.on('response', resolve)
+    outgoing.end()
+  })
+  message.pause()
+  message.on('error', () => {})
+  return {
+    status: message.statusCode,
+    async read() {
+      const chunks: Buffer[] = []
+      for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
+      return Buffer.concat(chunks)
+    },
+    async [Symbol.asyncDispose]() {
+      message.destroy()
+    },
+  }
 }
 
 export function blobPath(digest: Digest): string {

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
-import { request } from 'node:https'
 import { after, before, test } from 'node:test'
 import type { CredentialSet } from '../../lib/core/credentials.ts'
 import type { Endpoint } from '../../lib/core/peer.ts'
 import { defaultRegistryLimits } from '../../lib/registry/messages.ts'
 import { eventually } from '../support/eventually.ts'
 import { makeTestCluster } from '../support/test-trust.ts'
-import { blobPath, candidateOf, clientTls, fetchFrom, startPlane, type TestPlane } from './harness.ts'
+import { blobPath, candidateOf, fetchFrom, startIdle, startPlane, type TestPlane } from './harness.ts'
 
 /** More than the buffers of a connection take. */
 const body = randomBytes(32 * 2 ** 20)
@@ -23,25 +21,8 @@ before(async () => {
 const open = new AsyncDisposableStack()
 after(() => open.disposeAsync())
 
-/** A client that reads nothing of its answer before `read` is called. */
-async function startIdle(endpoint: Endpoint, path: string, headers: Record<string, string> = {}) {
-  const { host, port } = endpoint
-  const message = await new Promise<IncomingMessage>((resolve, reject) => {
-    const outgoing = request({ ...clientTls(node('asking')), agent: false, host, port, path, headers })
-    outgoing.on('error', reject)
-    outgoing.on('response', resolve)
-    outgoing.end()
-  })
-  message.pause()
-  open.defer(() => void message.destroy())
-  return {
-    status: message.statusCode,
-    async read(): Promise<Buffer> {
-      const chunks: Buffer[] = []
-      for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
-      return Buffer.concat(chunks)
-    },
-  }
+async function idleClient(endpoint: Endpoint, path: string, headers: Record<string, string> = {}) {
+  return open.use(await startIdle(endpoint, node('asking'), path, headers))
 }
 
 const parked = ({ metrics }: TestPlane, direction: string, event = 'parked') =>
@@ -52,7 +33,7 @@ test('peers that read nothing keep no room for uploads, and get the rest when th
   const limits = { transfer: { ...transfer, upload: { ...transfer.upload, atOnce: 2 } } }
   const holder = open.use(await startPlane(node('holder'), { host: '127.0.11.121', limits }))
   const path = blobPath(holder.control.local.put(body))
-  const idle = [await startIdle(holder.endpoint, path, hop), await startIdle(holder.endpoint, path, hop)]
+  const idle = [await idleClient(holder.endpoint, path, hop), await idleClient(holder.endpoint, path, hop)]
   assert.deepEqual(
     idle.map(({ status }) => status),
     [200, 200],
@@ -75,7 +56,7 @@ test('clients that read nothing keep neither room nor connections to a sole hold
   const asking = open.use(await startPlane(node('asking'), { host: '127.0.11.123', limits }))
   const path = blobPath(holder.control.local.put(body))
   asking.control.candidates = [candidateOf(node('holder'), holder.endpoint)]
-  const idle = [await startIdle(asking.endpoint, path), await startIdle(asking.endpoint, path)]
+  const idle = [await idleClient(asking.endpoint, path), await idleClient(asking.endpoint, path)]
   await eventually(() => parked(asking, 'download') >= 2)
   const third = await fetchFrom(asking.endpoint, node('asking'), path)
   assert.equal(third.status, 200, third.body.toString('latin1', 0, 300))
