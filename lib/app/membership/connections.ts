@@ -10,6 +10,13 @@ const maxDialling = 2
 const dialTimeoutMs = 10_000
 /** After a failed dial a member is left out for so long. */
 const dialBackoffMs = 10_000
+/**
+ * A dial that ends without an answer after so long may be due to cores that are short: the next one waits, twice as long each
+ * time, and is alone, until one succeeds. Else nodes that start together spend their cores on handshakes that time out.
+ */
+const slowDialMs = 2_000
+const firstPauseMs = 1_000
+const maxPauseMs = 8_000
 /** A connection to somebody who is no live member is closed after so long. */
 const strangerGraceMs = 60_000
 /** A connection is kept at least this long, so that exchanges and fetches end. */
@@ -30,6 +37,8 @@ export class NeighbourKeeper {
   readonly #dialling = new Set<PeerId>()
   readonly #dropped = new Set<PeerId>()
   readonly #seenMs = new Map<PeerId, number>()
+  #pauseMs = 0
+  #pausedUntilMs = Number.NEGATIVE_INFINITY
 
   constructor(parts: KeeperParts) {
     this.#parts = parts
@@ -53,8 +62,7 @@ export class NeighbourKeeper {
       .map((peerId) => ({ peerId, registries: registriesOf(peerId) }))
     const plan = planNeighbours(candidates, connected.union(this.#dialling), registries, rng)
     for (const member of live)
-      if (plan.dial.includes(member.record.peerId) && this.#dialling.size < maxDialling)
-        void this.#dial(member)
+      if (plan.dial.includes(member.record.peerId) && this.#hasRoom(nowMs)) void this.#dial(member)
     for (const peerId of plan.drop) if (this.#ageMs(peerId, nowMs) >= minimumAgeMs) this.#drop(peerId)
     for (const peerId of connected)
       if (!peers.has(peerId) && this.#ageMs(peerId, nowMs) >= strangerGraceMs) this.#drop(peerId)
@@ -76,14 +84,28 @@ export class NeighbourKeeper {
     return failedMs === undefined || nowMs - failedMs >= dialBackoffMs
   }
 
+  #hasRoom(nowMs: number): boolean {
+    return nowMs >= this.#pausedUntilMs && this.#dialling.size < (this.#pauseMs > 0 ? 1 : maxDialling)
+  }
+
+  #failed(nowMs: number, tookMs: number): void {
+    if (tookMs < slowDialMs) return
+    this.#pauseMs = Math.min(maxPauseMs, Math.max(firstPauseMs, 2 * this.#pauseMs))
+    this.#pausedUntilMs = nowMs + this.#pauseMs * (0.5 + this.#parts.rng.next())
+  }
+
   async #dial(member: Member): Promise<void> {
     const { connector, clock, logger } = this.#parts
     const { peerId, p2p, name } = member.record
     this.#dialling.add(peerId)
+    const startedMs = clock.monotonicMs()
     try {
       await connector.connectPeer(peerId, p2p, dialTimeoutMs)
+      this.#pauseMs = 0
     } catch (error) {
-      this.#failedMs.set(peerId, clock.monotonicMs())
+      const nowMs = clock.monotonicMs()
+      this.#failedMs.set(peerId, nowMs)
+      this.#failed(nowMs, nowMs - startedMs)
       logger.debug({ peerId, name, reason: describeError(error) }, 'a neighbour could not be connected')
     } finally {
       this.#dialling.delete(peerId)
