@@ -16,7 +16,7 @@ const dialBackoffMs = 10_000
  */
 const slowDialMs = 2_000
 const firstPauseMs = 1_000
-const maxPauseMs = 8_000
+const maxPauseMs = 4_000
 /** A connection to somebody who is no live member is closed after so long. */
 const strangerGraceMs = 60_000
 /** A connection is kept at least this long, so that exchanges and fetches end. */
