@@ -3,7 +3,7 @@ import type { NodeConfig } from '../../core/config.ts'
 import type { CredentialSet } from '../../core/credentials.ts'
 import { describeError } from '../../core/errors.ts'
 import { configureHosts, hostsWarningsOf } from '../config/configure.ts'
-import { readSharedRegistries } from '../config/shared-registries.ts'
+import { isJoinedConfig, readSharedRegistries } from '../config/shared-registries.ts'
 import { certificatesOf } from '../node-status.ts'
 import { loadCredentials } from '../trust/files.ts'
 import { readContainerdConfig } from './containerd-config.ts'
@@ -13,7 +13,7 @@ import { contentFacts } from './content-facts.ts'
 import { type CheckLine, ok, type Verdict, warning, wrong } from './line.ts'
 import { askNode, bootstrapFacts, type NodeQuestions, peerFacts, portFacts, udpFacts } from './node-facts.ts'
 import { challengeOf } from './probes.ts'
-import { serverFacts, serverPortFacts } from './server-facts.ts'
+import { isAbsent, serverFacts, serverPortFacts } from './server-facts.ts'
 import {
   bootstrapVerdict,
   certificatesVerdict,
@@ -45,6 +45,8 @@ export async function checkNode(config: NodeConfig, options: CheckOptions): Prom
   }
   let credentials: CredentialSet | undefined
   await look('certificates', async () => {
+    if (isJoinedConfig(config) && (await isAbsent(config.trust.psk)))
+      return warning('there are none yet: the node makes them, or gets them from a server, when it starts')
     credentials = await loadCredentials(config.trust, config.node.name, options.nowMs)
     return certificatesVerdict(certificatesOf(credentials), options.nowMs)
   })
@@ -85,10 +87,13 @@ async function nodeLines(
   const facts = [...(await portFacts(config, node)), ...(await serverPortFacts(config, node))]
   const ports = facts.map((port) => ({ what: 'port', ...portVerdict(port) }))
   if (node === undefined) {
+    // A node that has joined learns from servers where the others are.
+    const needsNobody = config.bootstrap.length === 0 && isJoinedConfig(config)
+    const others = needsNobody ? undefined : bootstrapVerdict(await bootstrapFacts(config))
     return [
       { what: 'node', ...warning(String(asked)) },
       ...ports,
-      { what: 'other nodes', ...bootstrapVerdict(await bootstrapFacts(config)) },
+      ...(others === undefined ? [] : [{ what: 'other nodes', ...others }]),
     ]
   }
   const { active, reason } = node.status.sharing

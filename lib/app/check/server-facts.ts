@@ -2,6 +2,7 @@ import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import { forEachBounded } from '../../core/bounded.ts'
 import type { NodeConfig } from '../../core/config.ts'
+import { systemErrorCode } from '../../core/errors.ts'
 import { readConfig } from '../config/config-files.ts'
 import { serverFolder } from '../supervisor/cluster-store.ts'
 import type { NodeAnswers } from './node-facts.ts'
@@ -62,5 +63,13 @@ async function hasServerFolder(dataDir: string): Promise<boolean> {
   return access(join(dataDir, serverFolder)).then(
     () => true,
     () => false,
+  )
+}
+
+/** Is there no such file? One that this user may not see counts as there. */
+export async function isAbsent(path: string): Promise<boolean> {
+  return access(path).then(
+    () => false,
+    (error: unknown) => systemErrorCode(error) === 'ENOENT',
   )
 }

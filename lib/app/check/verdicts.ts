@@ -93,12 +93,11 @@ export function peersVerdict(peers: readonly PeerFacts[], hasBootstrap: boolean)
 
 export interface ReachFacts {
   readonly address: string
-  /** Why it could not be reached over TCP; undefined where it was. */
+  /** Why it could not be reached over TCP, with its address; undefined where it was. */
   readonly problem: string | undefined
 }
 
-const problemsOf = (targets: readonly ReachFacts[]) =>
-  targets.flatMap(({ address, problem }) => (problem === undefined ? [] : [`${address}: ${problem}`]))
+const problemsOf = (targets: readonly ReachFacts[]) => targets.flatMap(({ problem }) => problem ?? [])
 
 /** How the servers answer to a node that joins them. */
 export function serversVerdict(targets: readonly ReachFacts[]): Verdict {

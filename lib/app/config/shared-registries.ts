@@ -6,6 +6,11 @@ import type { NodeConfig } from '../../core/config.ts'
 import { readClusterMemory } from '../supervisor/cluster-memory.ts'
 import { readRegistries } from './config-files.ts'
 
+/** Does the node get its certificates from servers, or make them as one? Then it works from what they last told. */
+export function isJoinedConfig({ trust, dataDir }: NodeConfig): boolean {
+  return dirname(trust.psk) === join(dataDir, configDefaults.joinedTrustDir)
+}
+
 /**
  * registries.yaml as a node works with it: where it has joined servers that have mirroring off, nothing is mirrored.
  * For commands that run beside the node; what the servers said last is on the disk.
@@ -13,7 +18,6 @@ import { readRegistries } from './config-files.ts'
  */
 export async function readSharedRegistries(config: NodeConfig): Promise<RegistriesPlan> {
   const plan = await readRegistries(config.registries)
-  const isJoined = dirname(config.trust.psk) === join(config.dataDir, configDefaults.joinedTrustDir)
-  if (!isJoined || (await readClusterMemory(config.dataDir)).embeddedRegistry) return plan
+  if (!isJoinedConfig(config) || (await readClusterMemory(config.dataDir)).embeddedRegistry) return plan
   return { ...plan, mirrors: noMirrors }
 }

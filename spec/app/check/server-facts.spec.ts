@@ -4,8 +4,10 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { checkNode } from '../../../lib/app/check/check.ts'
 import { serverFacts, serverPortFacts } from '../../../lib/app/check/server-facts.ts'
 import { parseConfig } from '../../../lib/config/config-file.ts'
+import { StarlingError } from '../../../lib/core/errors.ts'
 import type { StatusView } from '../../../lib/core/ops-view.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
@@ -22,6 +24,12 @@ async function withPort(body: (port: number, close: () => Promise<void>) => Prom
   } finally {
     server.close()
   }
+}
+
+const quietNode = {
+  status: () => Promise.reject(new StarlingError('OPS_UNAVAILABLE', 'there is no such socket')),
+  peers: async () => [],
+  metrics: async () => '',
 }
 
 const node = (role: string) => ({ status: { role } as unknown as StatusView })
@@ -46,6 +54,21 @@ describe('what the check finds of servers', () => {
       await close()
       assert.deepEqual(await found(), [[false, undefined, false]])
       assert.deepEqual(await found(node('server')), [[false, undefined, true]])
+    }))
+
+  it('a node that has not joined yet has no certificates, which is no mistake, and needs no bootstrap', () =>
+    withPort(async (port) => {
+      await using folder = await tempFolder('sf')
+      const files = `registries: ${folder.path}/r.yaml\nstore: {type: oci-layout, path: ${folder.path}}\n`
+      // The usual ports may be those of other tests.
+      const ports = `registry: {listen: "${host}:0"}\np2p: {listen: "${host}:0"}\n`
+      const text = `dataDir: ${folder.path}\nserver: https://${host}:${port}\n${files}${ports}`
+      const config = parseConfig(text, 'c.yaml', { hostname: 'h' })
+      const lines = await checkNode(config, { nowMs: Date.now(), ops: quietNode })
+      const said = (what: string) => lines.filter((line) => line.what === what).map(({ verdict }) => verdict)
+      assert.deepEqual(said('certificates'), ['warning'])
+      assert.deepEqual(said('servers'), ['ok'])
+      assert.deepEqual(said('other nodes'), [])
     }))
 
   it('the servers of a node are those of its configuration and those that it has learnt of', () =>

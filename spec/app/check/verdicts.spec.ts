@@ -62,16 +62,16 @@ const rows: readonly (readonly [
     'one of two servers',
     serversVerdict([
       { address: 'a', problem: undefined },
-      { address: 'b', problem: 'does not answer' },
+      { address: 'b', problem: 'b does not answer' },
     ]),
     'warning',
-    /some servers do not answer: b: does not answer/,
+    /some servers do not answer: b does not answer/,
   ],
   [
     'no server',
-    serversVerdict([{ address: 'a', problem: 'refuses connections' }]),
+    serversVerdict([{ address: 'a', problem: 'a refuses connections' }]),
     'wrong',
-    /no server answers: a: refuses connections; .*open TCP 9345/,
+    /no server answers: a refuses connections; .*open TCP 9345/,
   ],
   ['an own port', port({ own: true }), 'ok', /TCP 0\.0\.0\.0:6443: this node listens/],
   ['a free port', port({}), 'ok', /is free$/],
@@ -123,10 +123,10 @@ const rows: readonly (readonly [
     'bootstrap of which one answers',
     bootstrapVerdict([
       { address: 'a:1', problem: undefined },
-      { address: 'b:1', problem: 'refuses' },
+      { address: 'b:1', problem: 'b:1 refuses' },
     ]),
     'warning',
-    /some .*: b:1: refuses/,
+    /some .*: b:1 refuses/,
   ],
   [
     'bootstrap that is silent',
