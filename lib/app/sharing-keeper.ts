@@ -26,6 +26,8 @@ export function isEmpty(mirrors: MirrorSet): boolean {
 export class SharingKeeper {
   readonly #options: SharingKeeperOptions
   #sharing: Sharing | undefined
+  /** The registry API of a part that ended, until the next one takes it over: pulls go on meanwhile. */
+  #kept: HandedOver | undefined
   /** The configuration that the running part was built from. */
   #built: NodeConfig
   #problem: string | undefined
@@ -51,7 +53,9 @@ export class SharingKeeper {
   /** The configuration of the node, with the addresses of the registry API that are served by now. */
   servedConfig(): NodeConfig {
     const live = this.#options.settings.config()
-    return this.#sharing === undefined ? live : { ...live, registry: this.#built.registry }
+    return this.#sharing === undefined && this.#kept === undefined
+      ? live
+      : { ...live, registry: this.#built.registry }
   }
 
   /** The first turn. @throws StarlingError where a port, the store or a trust file can't be used */
@@ -64,6 +68,7 @@ export class SharingKeeper {
     this.#isStopping = true
     await this.#turn
     await this.#sharing?.stop()
+    await this.#kept?.service.stop()
   }
 
   /** The settings have changed. Resolves after their turn; a failure is kept for `starling status` and tried again. */
@@ -92,23 +97,29 @@ export class SharingKeeper {
   async #follow(): Promise<void> {
     const isWanted = !isEmpty(this.#wanted())
     const next = this.#options.settings.config()
-    const kept = isWanted ? await this.#change(next) : undefined
-    if (this.#sharing !== undefined && !isWanted) await this.#end()
-    else if (this.#sharing === undefined && isWanted) await this.#begin(next, kept)
+    if (isWanted) await this.#change(next)
+    if (!isWanted) await this.#end()
+    else if (this.#sharing === undefined) await this.#begin(next)
   }
 
-  /** Brings the running part to another configuration. @returns what the next part takes over, where a new one is needed */
-  async #change(next: NodeConfig): Promise<HandedOver | undefined> {
+  /** Brings the running part to another configuration, or ends it where a new one is needed. */
+  async #change(next: NodeConfig): Promise<void> {
     const sharing = this.#sharing
-    if (sharing === undefined) return undefined
     const { log } = this.#options
+    if (sharing === undefined) {
+      if (this.#kept === undefined) return
+      if (registryMoves(this.#built, next)) await this.#kept.service.move(next)
+      this.#kept.service.tune(next)
+      this.#built = { ...this.#built, registry: next.registry }
+      return
+    }
     const change = sharingChange(this.#built, next)
-    if (change === 'none') return undefined
+    if (change === 'none') return
     if (change === 'tune') {
       sharing.tune(next)
       this.#built = next
       log.info({ transfer: next.transfer }, 'transfers that begin from now on have other bounds')
-      return undefined
+      return
     }
     if (registryMoves(this.#built, next)) {
       await sharing.moveRegistry(next)
@@ -121,37 +132,34 @@ export class SharingKeeper {
     if (change === 'registry') {
       sharing.tune(next)
       this.#built = next
-      return undefined
+      return
     }
     log.warn({}, 'this change of config.yaml needs a restart of the sharing part; the registry API goes on')
     this.#sharing = undefined
     this.#problem = 'sharing is restarting with a changed configuration'
-    const kept = await sharing.release()
-    kept.service.tune(next)
-    return kept
+    this.#kept = await sharing.release()
+    this.#kept.service.tune(next)
   }
 
   async #end(): Promise<void> {
-    const ending = this.#sharing
+    const ending = this.#sharing ?? this.#kept?.service
+    if (ending === undefined) return
     this.#sharing = undefined
-    await ending?.stop()
+    this.#kept = undefined
+    await ending.stop()
     this.#options.log.info(
       { registries: this.#options.config.registries },
       'nothing is mirrored any more; all ports are closed',
     )
   }
 
-  /** Where it fails, a registry that was to be taken over ends too, and nothing stays open. */
-  async #begin(config: NodeConfig, registry: HandedOver | undefined): Promise<void> {
-    try {
-      const part = await createSharing({ ...this.#options.parts, config, registry })
-      await part.start()
-      this.#built = config
-      this.#sharing = part
-      this.#problem = undefined
-    } catch (error) {
-      await registry?.service.stop()
-      throw error
-    }
+  /** Where it fails nothing is open, or only the registry API that was to be taken over: it goes on until it can be. */
+  async #begin(config: NodeConfig): Promise<void> {
+    const part = await createSharing({ ...this.#options.parts, config, registry: this.#kept })
+    await part.start()
+    this.#built = config
+    this.#sharing = part
+    this.#kept = undefined
+    this.#problem = undefined
   }
 }

@@ -287,7 +287,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
         }
         expelRevoked(credentials.current())
       } catch (error) {
-        await sharing.stop()
+        await end(options.registry?.service)
         throw error
       }
       handOver?.start()
