@@ -15,6 +15,7 @@ import { MapFolder } from './chunk-maps/map-folder.ts'
 import type { RegistryServices } from './exchange.ts'
 import { createPassingMemory, PassingBytes } from './flights/passing-bytes.ts'
 import { RegistryHandler } from './handler.ts'
+import { HotBlobs } from './hot-blobs.ts'
 import { LocalStore } from './local-store.ts'
 import type { RegistryCredentials, RegistryLimits, RegistryTuning } from './messages.ts'
 import { PeerClient } from './peer-client.ts'
@@ -84,6 +85,7 @@ export class DataPlane {
       peers,
       cache: new VerifiedCache(),
       recentSizes: new RecentSizes(() => clock.monotonicMs()),
+      hot: new HotBlobs(),
       metrics,
       pool: new BufferPool(blockSizeBytes, maxIdleBlocks),
       writes: new BufferPool(writeSizeBytes, maxIdleWrites),

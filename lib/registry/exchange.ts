@@ -10,6 +10,7 @@ import type { LocalIntegrity } from './chunk-maps/local-integrity.ts'
 import type { ClientResponse } from './client-response.ts'
 import { etagOf } from './conditional.ts'
 import type { PassingBytes } from './flights/passing-bytes.ts'
+import type { HotBlobs } from './hot-blobs.ts'
 import type { LocalStore } from './local-store.ts'
 import type { RegistryLimits } from './messages.ts'
 import { errorBody, type MissSubject, missFailure, type OciFailure, reasonHeader } from './oci-error.ts'
@@ -40,6 +41,7 @@ export interface RegistryServices {
   /** What comes from parents in flight, for the children of this node. */
   readonly passing: PassingBytes
   readonly recentSizes: RecentSizes
+  readonly hot: HotBlobs
   readonly metrics: Metrics
   /** Memory for ranges whose turn has not come. */
   readonly budget: TransferBudget

@@ -134,6 +134,7 @@ async function sendFromStore(
     range,
     out,
     pool: services.pool,
+    hot: services.hot,
     integrity: services.limits.transfer.verify === 'full' ? services.integrity : undefined,
     begin: () => beginBody(exchange, found.digest, blob.sizeBytes, range, asked !== 'whole'),
   })
