@@ -20,6 +20,8 @@ const linkBitsPerSecond = 200e6
 const atOnce = 3
 
 const retryMs = 100
+/** So many processes that start at once on few processors. */
+const startMs = 120_000
 
 interface Tally {
   /** Requests that were answered 404: containerd would have gone upstream. */
@@ -76,7 +78,11 @@ async function makespan(holders: number, image: PlatformImage, turn: number, tal
     network,
     bin: await builtBin(),
     mirrors: [registry],
+    started: 0,
   })
+  for (const node of cluster.nodes) node.launch()
+  await Promise.all(cluster.nodes.map((node) => node.waitReady(startMs)))
+  await cluster.waitWhole(undefined, startMs)
   const name = `${registry}/bench/image:${turn}`
   const having = cluster.nodes.slice(0, holders)
   for (const node of having) await putImage(node, name, image)

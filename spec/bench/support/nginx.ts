@@ -29,7 +29,7 @@ export function hasNginx(): boolean {
 function locationOf({ from, trustDir }: NginxOptions): string {
   if ('folder' in from) return `root ${from.folder};`
   return `
-      proxy_pass ${from.upstream};
+      proxy_pass https://upstream;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_max_temp_file_size 0;
@@ -50,6 +50,11 @@ function configuration(options: NginxOptions): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (what) => `${what}_temp_path ${dir}/${what};`,
   )
+  // Without this each request would make a new connection.
+  const upstream =
+    'folder' in options.from
+      ? ''
+      : `upstream upstream { server ${new URL(options.from.upstream).host}; keepalive 128; keepalive_requests 1000000; }`
   const clear = clearPort === undefined ? '' : `server { listen ${address}:${clearPort}; ${location} }`
   return `
 daemon off;
@@ -64,6 +69,7 @@ http {
   keepalive_requests 1000000;
   default_type application/octet-stream;
   ${temporary.join('\n  ')}
+  ${upstream}
   server {
     listen ${address}:${tlsPort} ssl;
     ssl_protocols TLSv1.3;
