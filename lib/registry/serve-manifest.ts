@@ -125,6 +125,7 @@ async function readFromPeers(
       maxSizeBytes: maxManifestSizeBytes,
       begunSizeBytes: undefined,
       unranged: true,
+      urgent: true,
       signal: exchange.out.signal,
     },
     { begin: () => {}, write: (chunk) => chunks.push(chunk) > 0, drained: () => Promise.resolve() },

@@ -41,6 +41,8 @@ export interface TransferJob {
   readonly begunSizeBytes: number | undefined
   /** The whole is asked for at once: what is asked for knows no ranges. */
   readonly unranged?: boolean
+  /** It is small, and nothing can go on without it: bounds of what comes from peers don't hold it up. */
+  readonly urgent?: boolean
   /** A candidate that breaks off has given up: it is not asked once more, though there may be no other. */
   readonly askedOnce?: boolean
   readonly stripes?: StripeSettings

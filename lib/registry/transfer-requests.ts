@@ -9,7 +9,7 @@ import { findLaggards, overtakenReport, type Running } from './transfer-watch.ts
 
 /** The candidates of a transfer and the requests to them, each reported once with its end. */
 export class TransferRequests {
-  readonly #job: Pick<TransferJob, 'digest' | 'path' | 'unranged'>
+  readonly #job: Pick<TransferJob, 'digest' | 'path' | 'urgent'>
   readonly #deps: TransferDeps
   readonly #running = new Map<number, Running>()
   /** Requests that brought all their bytes, until these are judged. */
@@ -19,7 +19,7 @@ export class TransferRequests {
   /** Bytes per millisecond of the fastest request that is over. */
   #bestRate = 0
 
-  constructor(job: Pick<TransferJob, 'digest' | 'path' | 'candidates' | 'unranged'>, deps: TransferDeps) {
+  constructor(job: Pick<TransferJob, 'digest' | 'path' | 'candidates' | 'urgent'>, deps: TransferDeps) {
     this.#job = job
     this.#deps = deps
     this.candidates = [...job.candidates]
@@ -36,8 +36,7 @@ export class TransferRequests {
     const { digest, path } = this.#job
     const question = { digest, path, peer: attempt.peer, range: rangeHeader(wanted) }
     const { peers, now } = this.#deps
-    // Manifests are small, and nothing can be pulled without them: they are not held up by blobs.
-    const deps = this.#job.unranged === true ? { peers, now } : this.#deps
+    const deps = this.#job.urgent === true ? { peers, now } : this.#deps
     const fetch: PeerFetch = new PeerFetch(question, deps, {
       ...hooks,
       onChunk: (chunk) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { afterEach, before, beforeEach, test } from 'node:test'
+import { normaliseTransfer } from '../../lib/config/transfer-section.ts'
 import type { CredentialSet } from '../../lib/core/credentials.ts'
 import { heldTailSizeBytes } from '../../lib/registry/body-check.ts'
 import { eventually } from '../support/eventually.ts'
@@ -130,6 +131,21 @@ test('a child whose parent has lost its own parent is left without an end, and g
   assert.ok(isLeft(await own))
   there.state = 'gone'
   assert.ok(isLeft(await child))
+})
+
+test('what comes in flight counts to what this node may get from peers', async () => {
+  download(0, bytes.length).state = 'done'
+  const transfer = normaliseTransfer({ download: { rate: '3MB/s' } })
+  const slow = await startPlane(node('asking'), {
+    host: '127.0.31.4',
+    control,
+    limits: { ...limits, transfer },
+  })
+  planes.use(slow)
+  const startedMs = performance.now()
+  const { end } = await fetchFrom(slow.endpoint, node('asking'), blobPath(digest))
+  assert.equal(end, 'complete')
+  assert.ok(performance.now() - startedMs > 500)
 })
 
 test('a range beyond what the parent has waits until it is there', async () => {
