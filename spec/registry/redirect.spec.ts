@@ -15,12 +15,14 @@ import {
   manifestBytes,
   manifestPath,
 } from './harness.ts'
+import { misbehaviours, startHostilePeer } from './hostile-peer.ts'
 import { startWorkerNode, type WorkerNode } from './worker-node.ts'
 
 const containerd = { 'user-agent': 'containerd/2.3.4' }
 const asking = '127.0.11.101'
 const holding = '127.0.11.102'
 const foreign = '127.0.11.103'
+const dyingAt = '127.0.11.104'
 let cluster: Map<string, CredentialSet>
 let requester: WorkerNode
 let holder: WorkerNode
@@ -36,6 +38,7 @@ before(async () => {
       { name: 'asking', addresses: [asking] },
       { name: 'holding', addresses: [holding] },
       { name: 'foreign', addresses: ['192.0.2.1'] },
+      { name: 'dying', addresses: [dyingAt] },
     ],
   })
   requester = await startWorkerNode(node('asking'), asking, { limits: mode('redirect') })
@@ -93,6 +96,47 @@ test('a client that comes back with a range after a redirect broke is served thr
   const rest = await ask(path, { range: 'bytes=400000-' })
   assert.equal(rest.status, 206)
   assert.ok(rest.body.equals(bytes.subarray(400_000)))
+})
+
+test('a client as containerd 2 is goes on at the node where the holder breaks to which it was sent, and gets the right bytes', async () => {
+  const bytes = randomBytes(3_000_000)
+  const path = blobPath(await holder.put(bytes))
+  let dies = false
+  await using dying = await startHostilePeer(node('dying'), dyingAt, bytes, (answer) => {
+    if (dies) misbehaviours['dies in the middle'](answer)
+    else {
+      answer.head()
+      answer.response.end(answer.body.subarray(answer.start))
+    }
+  })
+  requester.control.candidates = [
+    { ...candidateOf(node('dying'), dying.endpoint), heardAgoMs: 100 },
+    { ...candidateOf(node('holding'), holder.endpoint), heardAgoMs: 100 },
+  ]
+  // By a range the node meets the holder itself.
+  assert.equal((await ask(path, { range: 'bytes=0-9' })).status, 206)
+  dies = true
+  const got: Buffer[] = []
+  const reached = (): number => got.reduce((sum, part) => sum + part.length, 0)
+  let redirects = 0
+  for (let asked = 0; reached() < bytes.length; asked++) {
+    assert.ok(asked < 4, 'containerd gives up after four answers that bring nothing')
+    const range = reached() === 0 ? {} : { range: `bytes=${reached()}-` }
+    let answer = await ask(path, { ...range, 'accept-encoding': 'zstd, gzip, deflate' })
+    if (answer.status === 307) {
+      redirects++
+      const to = new URL(answer.headers.location ?? '')
+      const endpoint = { host: to.hostname, port: Number(to.port) }
+      answer = await fetchFrom(endpoint, node('asking'), to.pathname + to.search, {
+        headers: { ...containerd, ...range },
+        checkServerIdentity,
+      })
+    }
+    got.push(answer.body)
+  }
+  assert.equal(redirects, 1)
+  assert.ok((got[0]?.length ?? 0) < bytes.length, 'it broke in the middle')
+  assert.ok(Buffer.concat(got).equals(bytes))
 })
 
 test('a holder that was silent, and one that was never met, are asked by the node itself', async () => {
