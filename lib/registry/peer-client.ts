@@ -28,7 +28,8 @@ export type PeerFailure = 'unreachable' | 'refused' | 'stalled' | 'broken' | 'ca
 
 export type PeerAnswer =
   | { readonly ok: true; readonly message: IncomingMessage }
-  | { readonly ok: false; readonly outcome: PeerFailure; readonly reason: string }
+  /** `crowded`: it was not asked, because all connections to it were in use. */
+  | { readonly ok: false; readonly outcome: PeerFailure; readonly reason: string; readonly crowded?: true }
 
 type PeerLimits = Pick<RegistryLimits, 'connectTimeoutMs' | 'firstByteTimeoutMs' | 'maxPeerConnections'>
 
@@ -101,7 +102,9 @@ export class PeerClient {
    * answer. To be taken back with what is returned.
    */
   spare(peer: CandidatePeer, giveUp: () => void): () => void {
-    this.#spare.set(giveUp, peerKeyOf(peer))
+    const peerKey = peerKeyOf(peer)
+    this.#spare.set(giveUp, peerKey)
+    for (const key of Object.keys(this.#agent.requests)) this.#makeRoom(key)
     return () => void this.#spare.delete(giveUp)
   }
 
@@ -206,7 +209,16 @@ export class PeerClient {
 
       signal.addEventListener('abort', cancel, { once: true })
       const { connectTimeoutMs } = this.#limits
-      within(connectTimeoutMs, 'cancelled', 'all connections to it are busy')
+      timer = setTimeout(
+        () =>
+          settle({
+            ok: false,
+            outcome: 'cancelled',
+            reason: 'all connections to it are busy',
+            crowded: true,
+          }),
+        connectTimeoutMs,
+      )
       outgoing.on('socket', (socket) => {
         if (outgoing.reusedSocket) {
           connected(socket)

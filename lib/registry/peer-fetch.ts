@@ -191,6 +191,10 @@ export class PeerFetch {
       }
       return
     }
+    if (!answer.ok && answer.crowded === true) {
+      this.#end({ type: 'busy', retryAfterMs: roomRetryMs, here: true })
+      return
+    }
     if (!answer.ok) {
       this.#end({ type: 'failed', outcome: answer.outcome, reason: answer.reason })
       return

@@ -68,3 +68,16 @@ test('clients that read nothing keep neither room nor connections to a sole hold
   )
   assert.deepEqual(blamed, [])
 })
+
+test('a request that finds all connections taken waits until a client is known to read nothing, and gets the one of that', async () => {
+  const holder = open.use(await startPlane(node('holder'), { host: '127.0.11.124' }))
+  const limits = { maxPeerConnections: 1 }
+  const asking = open.use(await startPlane(node('asking'), { host: '127.0.11.125', limits }))
+  const path = blobPath(holder.control.local.put(body))
+  asking.control.candidates = [candidateOf(node('holder'), holder.endpoint)]
+  const idle = await idleClient(asking.endpoint, path)
+  const second = await fetchFrom(asking.endpoint, node('asking'), path)
+  assert.equal(second.status, 200, second.body.toString('latin1', 0, 300))
+  assert.ok(second.body.equals(body))
+  assert.ok((await idle.read()).equals(body))
+})
