@@ -46,7 +46,7 @@ export async function serveBlob(
   }
   const blob = await openLocal(exchange, services, found)
   if (blob === undefined) {
-    if (redirected(exchange, services, name, found)) return
+    if (await redirected(exchange, services, name, found)) return
     await sendFromPeers(exchange, services, name, found, wantedBytes(header))
     return
   }

@@ -139,18 +139,21 @@ test('a client as containerd 2 is goes on at the node where the holder breaks to
   assert.ok(Buffer.concat(got).equals(bytes))
 })
 
-test('a holder that was silent, and one that was never met, are asked by the node itself', async () => {
+test('a holder that was silent, and one that was never met, are asked first; nobody is sent to one that does not answer', async () => {
   await meet()
   const bytes = randomBytes(1_000_000)
   const path = blobPath(await holder.put(bytes))
   requester.control.candidates = [holderHeard(2500)]
-  assert.ok((await ask(path)).body.equals(bytes))
+  assert.equal((await ask(path)).status, 307)
   await using stranger = await startWorkerNode(node('asking'), asking, { limits: mode('redirect') })
-  stranger.control.candidates = [holderHeard()]
+  stranger.control.candidates = [candidateOf(node('holding'), holder.endpoint)]
   const first = await fetchFrom(stranger.endpoint, node('asking'), path, { headers: containerd })
-  assert.equal(first.status, 200)
-  const second = await fetchFrom(stranger.endpoint, node('asking'), path, { headers: containerd })
-  assert.equal(second.status, 307)
+  assert.equal(first.status, 307)
+  const nobody = candidateOf(node('foreign'), { host: foreign, port: 1 })
+  requester.control.candidates = [{ ...nobody, heardAgoMs: 2500 }]
+  assert.equal((await ask(path)).status, 404)
+  requester.control.candidates = [nobody, holderHeard(2500)]
+  assert.ok((await ask(path)).body.equals(bytes))
 })
 
 test('nobody is sent to an address that the certificate of the holder does not name', async () => {
