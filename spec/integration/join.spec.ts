@@ -49,6 +49,16 @@ async function waitSharing(nodes: readonly ClusterNode[]): Promise<void> {
   )
 }
 
+/** What `starling check` says, a line each; nothing may be wrong. */
+async function checked({ configFile }: ClusterNode): Promise<string> {
+  const args = [starlingBin, 'check', '--config', configFile, '--output', 'json']
+  const { code, stdout } = await runToEnd(process.execPath, args, { timeoutMs: 60_000 })
+  const lines = JSON.parse(stdout) as { what: string; verdict: string; detail: string }[]
+  const text = lines.map(({ what, verdict, detail }) => `${what}: ${verdict}: ${detail}`).join('\n')
+  assert.equal(code, 0, text)
+  return text
+}
+
 /** An image that only `holder` has, pulled through the others. */
 async function pull(holder: ClusterNode, through: readonly ClusterNode[], seed: string): Promise<void> {
   const image = await buildImage({ seed, layers: [{ sizeBytes: 200_000 }] })
@@ -99,6 +109,8 @@ describe('a cluster that is joined with one token', () => {
       assert.equal((await hostsOf(node)).includes(node.registryUrl), false)
     }
     assert.equal(await isOpen(first.address, 9345), true)
+    assert.match(await checked(first), /^port: ok: TCP .*:9345: this node listens$/m)
+    assert.match(await checked(agents[0] ?? first), /^servers: ok: all servers take connections$/m)
 
     await editConfig(first, (config) => ({ ...config, 'embedded-registry': true }))
     first.reload()
