@@ -34,7 +34,7 @@ export interface WrongFrom {
 }
 
 /**
- * What a check makes of bytes: those that may go out now, in order; or that what came is wrong from an offset of the blob on.
+ * What a check makes of bytes: those that may go out now, in order, and are to be written or copied before the next ones go in; or that what came is wrong from an offset of the blob on.
  * No byte at or after `wrongFrom` has been let out, and the check takes the bytes from there anew. `unknown`: wrong bytes are
  * among those that were let out already, so that the body can only end.
  */
@@ -42,7 +42,7 @@ export type CheckOutcome = { readonly free: readonly Uint8Array[] } | WrongFrom
 
 /**
  * Stands between the bytes of a transfer and the client: bytes go in in order, from whichever holders; checked bytes come out.
- * What it holds is kept by reference: the chunks are not changed afterwards.
+ * What it holds may be kept by reference: the chunks are not changed afterwards.
  */
 export interface TransferCheck {
   /** True where a finished body is known to be right. */

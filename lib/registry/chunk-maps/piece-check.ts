@@ -17,12 +17,13 @@ export function edgesOf(body: CheckedBody): Record<'before' | 'after', { start: 
   return { before: { start: first, end: body.start }, after: { start: body.end + 1, end: last } }
 }
 
-/** A peer may send a byte at a time: more parts than this are joined. */
-const maxParts = 1024
+/** What is let out is cut into parts that a client's way copies at once, so that the piece can be filled again. */
+const partSizeBytes = 32 * 2 ** 10
 
 /**
  * Holds back each piece of a body until it is what the map says. For a whole body one running hash does
- * (`ChunkMap.prefixes`), and its last step is the digest itself.
+ * (`ChunkMap.prefixes`), and its last step is the digest itself. A piece is gathered in memory of its own: chunks that are kept
+ * until it is complete grow old, and what is old V8 frees only by marking its whole heap.
  */
 export class PieceCheck implements TransferCheck {
   readonly checks = true
@@ -36,6 +37,11 @@ export class PieceCheck implements TransferCheck {
   #letOut: Hash = this.#before
   #hash: Hash = createHash('sha256')
   #offset: number
+  #piece: Buffer | undefined
+  #fill = 0
+  /** The memory of the piece was let out, and is its reader's until the next chunk comes. */
+  #lent = false
+  /** What came of the next pieces meanwhile. */
   #held: Uint8Array[] = []
 
   constructor(body: CheckedBody, map: ChunkMap, edges: PieceEdges) {
@@ -48,6 +54,7 @@ export class PieceCheck implements TransferCheck {
   }
 
   pass(chunk: Uint8Array): CheckOutcome {
+    this.#takeBack()
     let free: Uint8Array[] = []
     const boundary = this.#offset - (this.#offset % pieceSizeBytes)
     this.#letOut = this.#before
@@ -57,8 +64,7 @@ export class PieceCheck implements TransferCheck {
       const part = chunk.subarray(index, index + end - this.#offset)
       if (part.length === 0) break
       this.#hash.update(part)
-      this.#held.push(part)
-      if (this.#held.length > maxParts) this.#held = [Buffer.concat(this.#held)]
+      this.#gather(part)
       index += part.length
       this.#offset += part.length
       if (this.#offset < end) break
@@ -66,10 +72,39 @@ export class PieceCheck implements TransferCheck {
       if (!this.#isRight(start / pieceSizeBytes)) {
         return this.#wrong(start / pieceSizeBytes, boundary, this.#givenPiece(start))
       }
-      free = free.length === 0 ? this.#held : free.concat(this.#held)
+      const parts = this.#parts()
+      free = free.length === 0 ? parts : free.concat(parts)
+      this.#lent = true
       this.#held = []
     }
     return { free }
+  }
+
+  #takeBack(): void {
+    if (!this.#lent) return
+    this.#lent = false
+    this.#fill = 0
+    for (const part of this.#held.splice(0)) this.#gather(part)
+  }
+
+  #gather(part: Uint8Array): void {
+    if (this.#lent) {
+      this.#held.push(part)
+      return
+    }
+    this.#piece ??= Buffer.allocUnsafeSlow(Math.min(pieceSizeBytes, this.#body.end + 1 - this.#body.start))
+    this.#piece.set(part, this.#fill)
+    this.#fill += part.length
+  }
+
+  /** What came of the piece at hand. */
+  #parts(): Uint8Array[] {
+    if (this.#lent || this.#piece === undefined) return this.#held
+    const parts: Uint8Array[] = []
+    for (let at = 0; at < this.#fill; at += partSizeBytes) {
+      parts.push(this.#piece.subarray(at, Math.min(at + partSizeBytes, this.#fill)))
+    }
+    return parts
   }
 
   /** What is held after the last byte is a piece that did not come to its end. */
@@ -84,6 +119,8 @@ export class PieceCheck implements TransferCheck {
   #wrong(index: number, boundary: number, piece?: GivenPiece): CheckOutcome {
     const wrongFrom = Math.max(this.#body.start, boundary)
     this.#held = []
+    this.#lent = false
+    this.#fill = 0
     this.#offset = wrongFrom
     this.#before = this.#letOut
     this.#hash = this.#whole ? this.#before.copy() : createHash('sha256')
@@ -99,7 +136,7 @@ export class PieceCheck implements TransferCheck {
     const last = this.#offset > this.#body.end && after.length > 0
     if (first || last) return undefined
     const hash = createHash('sha256')
-    for (const part of this.#held) hash.update(part)
+    for (const part of this.#parts()) hash.update(part)
     return { index: start / pieceSizeBytes, sha256: hash.digest() }
   }
 

@@ -11,6 +11,7 @@ import {
   candidateOf,
   digestOf,
   fetchFrom,
+  startIdle,
   startPlane,
   type TestPlane,
 } from '../harness.ts'
@@ -140,10 +141,13 @@ test('a client that fetches a blob in ranges has each of them checked, and the h
     const answer = await fetchFrom(asking.endpoint, node('asking'), blobPath(digest), { headers })
     assert.ok(answer.body.equals(blob.subarray(start, start + part)))
   }
+  // What is held for a client that reads late is not written over meanwhile.
+  await using late = await startIdle(asking.endpoint, node('asking'), blobPath(digest))
   const starts = Array.from({ length: 10 }, (_, index) => index * part)
   await Promise.all(starts.slice(0, 5).map(pull))
   for (const start of starts.slice(5)) await pull(start)
-  assert.equal(asking.metrics.counts.get('starling_integrity_received_total pieces'), starts.length)
+  assert.equal(asking.metrics.counts.get('starling_integrity_received_total pieces'), starts.length + 1)
+  assert.ok((await late.read()).equals(blob))
   for (const { control } of holders) {
     await eventually(() => control.requests.length > 0)
     assert.equal(control.requests.filter(({ path }) => path.includes('chunk-map=1')).length, 1)
