@@ -1,7 +1,7 @@
 import type { GossipCosts } from './costs.ts'
 import { type GossipCounts, noCounts } from './gossip-counts.ts'
 import { playModel } from './model.ts'
-import { type Observation, spreadOf } from './observation.ts'
+import { type Observation, type Spread, spreadOf } from './observation.ts'
 
 /** Where the search begins, and what it leaves alone: what the delays of small messages hardly depend on. */
 const start: GossipCosts = {
@@ -17,10 +17,10 @@ const start: GossipCosts = {
 const seeds = [1, 2, 3]
 const factors = [1.6, 1.25, 1.1, 1.04]
 
-/** Medians over the seeds of the topology and of the draws. */
-export function modelSpread(observed: Observation, costs: GossipCosts): ReturnType<typeof spreadOf> {
+/** Medians over the seeds of what is drawn, on the connections of the observation. */
+export function modelSpread(observed: Observation, costs: GossipCosts): Spread {
   const delays = seeds.flatMap((seed) => playModel(observed, costs, seed).delays)
-  return spreadOf({ delays })
+  return spreadOf(delays)
 }
 
 /** Counts of the model, means over the seeds; they hardly depend on the costs. */
@@ -35,7 +35,7 @@ export function modelCounts(observed: Observation, costs: GossipCosts = start): 
 
 /** How far the model is from what was measured: the sum of the squared logarithms of the quotients. */
 function distance(observed: Observation, costs: GossipCosts): number {
-  const measured = spreadOf(observed)
+  const measured = observed.spread
   const modelled = modelSpread(observed, costs)
   const points = ['first', 'half', 'most', 'all'] as const
   return points.reduce((sum, point) => sum + Math.log(modelled[point] / measured[point]) ** 2, 0)

@@ -1,6 +1,6 @@
 import { seededRng } from '../random.ts'
 import type { GossipCosts } from './costs.ts'
-import { differenceOf } from './gossip-counts.ts'
+import { differenceOf, type GossipCounts } from './gossip-counts.ts'
 import type { Observation } from './observation.ts'
 import { GossipOverlay } from './overlay.ts'
 import { drawTopology } from './topology.ts'
@@ -12,15 +12,15 @@ const givenUpMs = 60_000
 
 /** As many messages in the same time in the model, all nodes on one core as in one process. */
 export function playModel(
-  { nodes, sizeBytes, durationMs, delays: { length: messages } }: Observation,
+  { nodes, topologySeed, sizeBytes, durationMs, messages }: Omit<Observation, 'spread' | 'counts'>,
   costs: GossipCosts,
   seed: number,
-): Observation {
+): { readonly delays: readonly (readonly number[])[]; readonly counts: GossipCounts } {
   const rng = seededRng(seed)
   const times = new Map<number, number[]>()
   const overlay = new GossipOverlay({
     nodes,
-    edges: drawTopology(nodes, seededRng(seed)),
+    edges: drawTopology(nodes, seededRng(topologySeed)),
     seed,
     costs,
     cores: 'shared',
@@ -44,5 +44,5 @@ export function playModel(
     overlay.run(Math.max(overlay.nowMs, startMs + ((at + 1) * durationMs) / messages))
   }
   overlay.run(overlay.nowMs + quietMs)
-  return { nodes, sizeBytes, durationMs, delays, counts: differenceOf(overlay.counts, before) }
+  return { delays, counts: differenceOf(overlay.counts, before) }
 }

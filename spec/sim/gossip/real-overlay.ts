@@ -14,7 +14,7 @@ import { makeTestAuthority, makeTestCluster } from '../../support/test-trust.ts'
 import { seededRng } from '../random.ts'
 import { coreClockMs } from './core-clock.ts'
 import { countingRegister, differenceOf, type GossipCounts, noCounts } from './gossip-counts.ts'
-import type { Load, Observation } from './observation.ts'
+import { type Load, type Observation, spreadOf } from './observation.ts'
 import { drawTopology } from './topology.ts'
 
 const registry = 'registry.example.com'
@@ -30,16 +30,18 @@ export class RealOverlay implements AsyncDisposable {
   readonly #counts: GossipCounts = noCounts()
   readonly #heard = new Map<string, number[]>()
   readonly #size: number
+  readonly #seed: number
 
-  private constructor(size: number) {
+  private constructor(size: number, seed: number) {
     this.#size = size
+    this.#seed = seed
   }
 
   /** Connects them as nodes of a cluster do, and waits until they have settled. */
   static async start(size: number, seed: number): Promise<RealOverlay> {
-    const overlay = new RealOverlay(size)
+    const overlay = new RealOverlay(size, seed)
     try {
-      await overlay.#start(seed)
+      await overlay.#start()
       return overlay
     } catch (error) {
       await overlay[Symbol.asyncDispose]()
@@ -74,7 +76,15 @@ export class RealOverlay implements AsyncDisposable {
     await delay(load.quietMs)
     return overlays.map((overlay, index) => {
       const counts = differenceOf(overlay.#counts, before[index]!)
-      return { nodes: overlay.#size, sizeBytes: load.sizeBytes, durationMs, delays: delays[index]!, counts }
+      return {
+        nodes: overlay.#size,
+        topologySeed: overlay.#seed,
+        sizeBytes: load.sizeBytes,
+        messages: load.messages,
+        durationMs,
+        spread: spreadOf(delays[index]!),
+        counts,
+      }
     })
   }
 
@@ -94,7 +104,7 @@ export class RealOverlay implements AsyncDisposable {
     await Promise.all(this.#nodes.map(({ node }) => node.libp2p.stop()))
   }
 
-  async #start(seed: number): Promise<void> {
+  async #start(): Promise<void> {
     const authority = await makeTestAuthority()
     const names = Array.from({ length: this.#size }, (_, index) => ({ name: `n${index}` }))
     const cluster = await makeTestCluster({ authority, nodes: names })
@@ -129,7 +139,7 @@ export class RealOverlay implements AsyncDisposable {
       const [endpoint] = await openListeners(node.parts.transportManager, [{ host: '127.0.10.1', port: 0 }])
       addresses.push(toMultiaddr(endpoint!))
     }
-    const edges = drawTopology(this.#size, seededRng(seed))
+    const edges = drawTopology(this.#size, seededRng(this.#seed))
     for (const [from, to] of edges) await this.#nodes[from]!.node.libp2p.dial(addresses[to]!)
     const subscribers = () =>
       this.#nodes.reduce(
