@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { stealCores } from '../support/cluster/steal.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Benchmark, Table } from './benchmark.ts'
 import type { AgentFlock } from './support/flock.ts'
@@ -11,6 +12,8 @@ import { median, round, spread } from './support/statistics.ts'
 /** `STARLING_BENCH_AGENTS`: as many as the machine has room for; a node takes 150 MiB, and 2.5 s of a core to start. */
 const agentsByDefault = { quick: 5, full: 30 }
 const wholeWithinMs = 600_000
+/** `tcp`: nodes without datagrams; not with `--quick`. */
+const kinds = ['serf', 'starling', 'tcp'] as const
 const givenUpMs = 60_000
 
 interface Plan {
@@ -18,6 +21,7 @@ interface Plan {
   readonly idleMs: number
   readonly news: number
   readonly stopsMs: readonly number[]
+  readonly robbedMs: number
   readonly log: (line: string) => void
 }
 
@@ -58,6 +62,19 @@ async function stopped(flock: AgentFlock, durationMs: number): Promise<number> {
   await delay(durationMs)
   flock.resume(victim)
   await delay(10_000)
+  const deaths = flock.losses().length - before
+  await flock.waitWhole(wholeWithinMs)
+  return deaths
+}
+
+/** How many deaths are declared while one agent loses 300 ms of its core in each 600. */
+async function robbed(flock: AgentFlock, durationMs: number): Promise<number> {
+  const before = flock.losses().length
+  const victim = flock.size - 1
+  const agent = { pause: () => flock.pause(victim), resume: () => flock.resume(victim) }
+  const theft = stealCores(agent, { stolenMs: 300, periodMs: 600 })
+  await delay(durationMs)
+  await theft.end()
   const deaths = flock.losses().length - before
   await flock.waitWhole(wholeWithinMs)
   return deaths
@@ -119,6 +136,8 @@ async function measure(flock: AgentFlock, plan: Plan, startedMs: number): Promis
     plan.log(`${flock.label}: stopped for ${stopMs / 1000} s`)
     rows.push([`deaths declared when stopped for ${stopMs / 1000} s`, await stopped(flock, stopMs), ''])
   }
+  plan.log(`${flock.label}: robbed of its core`)
+  rows.push(['deaths declared, half of the core of one stolen', await robbed(flock, plan.robbedMs), ''])
   return rows.map(([what = '', half = '', most = '', p99 = '']) => [flock.label, what, half, p99, most])
 }
 
@@ -126,7 +145,8 @@ async function measure(flock: AgentFlock, plan: Plan, startedMs: number): Promis
 export const membership: Benchmark = {
   name: 'membership',
   title: 'Membership beside serf (memberlist): detection, false deaths and what it costs to be idle',
-  async run(log, { quick }) {
+  parts: kinds,
+  async run(log, { quick, parts }) {
     const { STARLING_BENCH_AGENTS: asked } = process.env
     const size = asked === undefined ? agentsByDefault[quick ? 'quick' : 'full'] : Number(asked)
     const plan: Plan = {
@@ -134,18 +154,21 @@ export const membership: Benchmark = {
       idleMs: quick ? 10_000 : 60_000,
       news: quick ? 5 : 30,
       stopsMs: quick ? [8000] : [3000, 8000],
+      robbedMs: quick ? 15_000 : 60_000,
       log,
     }
     const rows: Table['rows'][number][] = []
     const isBesideSerf = hasSerf()
-    let startedMs = performance.now()
-    if (isBesideSerf) {
-      await using flock = await serfFlock(size, randomBytes(32).toString('base64'))
-      rows.push(...(await measure(flock, plan, startedMs)))
+    const flocks: Readonly<Record<(typeof kinds)[number], () => Promise<AgentFlock>>> = {
+      serf: () => serfFlock(size, randomBytes(32).toString('base64')),
+      starling: () => starlingFlock(size, wholeWithinMs),
+      tcp: () => starlingFlock(size, wholeWithinMs, false),
     }
-    startedMs = performance.now()
-    {
-      await using flock = await starlingFlock(size, wholeWithinMs)
+    for (const kind of kinds) {
+      if (!(parts?.includes(kind) ?? !(quick && kind === 'tcp')) || (kind === 'serf' && !isBesideSerf))
+        continue
+      const startedMs = performance.now()
+      await using flock = await flocks[kind]()
       rows.push(...(await measure(flock, plan, startedMs)))
     }
     return {

@@ -5,8 +5,8 @@ import type { AgentFlock } from './flock.ts'
 import { loopbackNamespace } from './loopback-namespace.ts'
 import { shareOne } from './share-image.ts'
 
-/** Nodes of built JavaScript as in production, with a loopback of their own. */
-export async function starlingFlock(size: number, timeoutMs: number): Promise<AgentFlock> {
+/** Nodes of built JavaScript as in production, with a loopback of their own. `udp`: false for a cluster over TCP alone. */
+export async function starlingFlock(size: number, timeoutMs: number, udp = true): Promise<AgentFlock> {
   const loopback = loopbackNamespace('starling')
   const network = {
     ...loopback,
@@ -17,6 +17,7 @@ export async function starlingFlock(size: number, timeoutMs: number): Promise<Ag
   // Many nodes share few cores here, and their registries have nothing to do.
   const configure = (config: NodeConfigFile) => ({
     ...config,
+    p2p: { ...(config.p2p as object), udp },
     registry: { ...(config.registry as object), workers: 1 },
   })
   const options = { nodes: size, network, bin, mirrors: [registry], started: 0, configure }
@@ -25,7 +26,7 @@ export async function starlingFlock(size: number, timeoutMs: number): Promise<Ag
   await Promise.all(cluster.nodes.map((node) => node.waitReady(timeoutMs)))
   const numberOf = new Map(cluster.nodes.map(({ name }, index) => [name, index]))
   return {
-    label: 'Starling',
+    label: udp ? 'Starling' : 'Starling, TCP alone',
     size,
     pidOf: (index) => cluster.node(index).pid ?? 0,
     kill: (index) => cluster.node(index).kill(),
