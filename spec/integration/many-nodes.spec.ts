@@ -3,7 +3,6 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { PeerView } from '../../lib/core/ops-view.ts'
 import { cpuSeconds } from '../bench/support/process-usage.ts'
 import { builtBin } from '../support/built.ts'
 import { allLost, losses } from '../support/cluster/losses.ts'
@@ -11,7 +10,7 @@ import type { ClusterNode } from '../support/cluster/node-process.ts'
 import { putImage } from '../support/cluster/put-image.ts'
 import { stealCores } from '../support/cluster/steal.ts'
 import { type TwoHosts, twoHosts } from '../support/cluster/two-hosts.ts'
-import { waitHolders } from '../support/cluster/views.ts'
+import { waitAllAlive, waitHolders } from '../support/cluster/views.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { buildImage } from '../support/oci-image.ts'
@@ -38,24 +37,6 @@ const messagesAfterRestart = 8
 
 const nameOf = (repository: string) => `registry.test/${repository}:1`
 const imageOf = (seed: string) => buildImage({ seed, layers: [{ sizeBytes: 10_000 }] })
-
-async function seesAll(viewer: ClusterNode, all: readonly ClusterNode[]): Promise<boolean> {
-  const peers = await viewer.ops<PeerView[]>('peers')
-  const alive = new Set(peers.filter(({ state }) => state === 'alive').map(({ name }) => name))
-  return all.every(({ name }) => alive.has(name))
-}
-
-/** One node after the other: asking all of them at once would cost more than what is waited for. */
-async function waitWhole(all: readonly ClusterNode[]): Promise<void> {
-  const startedMs = performance.now()
-  for (const node of all) {
-    await eventually(() => seesAll(node, all), {
-      timeoutMs: Math.max(1, wholeWithinMs - (performance.now() - startedMs)),
-      intervalMs: 200,
-      what: `${node.name} sees all ${all.length} nodes`,
-    })
-  }
-}
 
 async function sumOf(all: readonly ClusterNode[], name: string, labels = ''): Promise<number> {
   const values = await Promise.all(all.map((node) => node.metric(name, labels)))
@@ -93,9 +74,9 @@ describe(`${nodes} nodes behind two addresses`, () => {
   it('start together, all see all, and an image of one can be resolved by all', async (t) => {
     const startedMs = performance.now()
     for (const node of cluster.nodes) node.launch()
-    await Promise.all(cluster.nodes.map((node) => node.waitReady(wholeWithinMs)))
+    await Promise.all(cluster.nodes.map((node) => node.waitReady(wholeWithinMs, 500)))
     const readyMs = performance.now() - startedMs
-    await waitWhole(cluster.nodes)
+    await waitAllAlive(cluster.nodes, wholeWithinMs)
     const wholeMs = performance.now() - startedMs
     const cpu = cluster.nodes.reduce((sum, { pid = 0 }) => sum + cpuSeconds(pid), 0) / nodes
 
@@ -140,7 +121,7 @@ describe(`${nodes} nodes behind two addresses`, () => {
     })
     await theft.end()
     long.resume()
-    await waitWhole(cluster.nodes)
+    await waitAllAlive(cluster.nodes, wholeWithinMs)
     const deaths = losses(cluster.nodes, 'dead', sinceMs)
     const wrong = deaths.filter(({ lost, viewer }) => lost !== long.name || viewer === long.name)
     assert.deepEqual(wrong, [], 'they live, and who wakes up accuses nobody')
@@ -174,7 +155,7 @@ describe(`${nodes} nodes behind two addresses`, () => {
     await waitHolders(left, nameOf('left'), [cluster.node(0)], resolvableWithinMs)
     await hosts.setLink(1, true)
     const healedMs = performance.now()
-    await waitWhole(cluster.nodes)
+    await waitAllAlive(cluster.nodes, wholeWithinMs)
     await waitHolders(cluster.nodes, nameOf('left'), [cluster.node(0)], wholeWithinMs)
     await waitHolders(cluster.nodes, nameOf('right'), [cluster.node(1)], wholeWithinMs)
     t.diagnostic(
@@ -214,8 +195,8 @@ describe(`${nodes} nodes behind two addresses`, () => {
     await Promise.all(cluster.nodes.map((node) => node.kill()))
     const startedMs = performance.now()
     for (const node of cluster.nodes) node.launch()
-    await Promise.all(cluster.nodes.map((node) => node.waitReady(wholeWithinMs)))
-    await waitWhole(cluster.nodes)
+    await Promise.all(cluster.nodes.map((node) => node.waitReady(wholeWithinMs, 500)))
+    await waitAllAlive(cluster.nodes, wholeWithinMs)
     const holder = cluster.node(nodes - 1)
     await waitHolders(cluster.nodes, nameOf('many'), [holder], wholeWithinMs)
     const wholeMs = performance.now() - startedMs

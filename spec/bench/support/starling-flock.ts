@@ -1,4 +1,5 @@
 import { builtBin } from '../../support/built.ts'
+import { waitAllAlive } from '../../support/cluster/views.ts'
 import { createCluster, type NodeConfigFile } from '../../support/cluster.ts'
 import { productionOptions, registry } from './bench-cluster.ts'
 import type { AgentFlock } from './flock.ts'
@@ -23,7 +24,7 @@ export async function starlingFlock(size: number, timeoutMs: number, udp = true)
   const options = { nodes: size, network, bin, mirrors: [registry], started: 0, configure }
   const cluster = await createCluster(options)
   for (const node of cluster.nodes) node.launch()
-  await Promise.all(cluster.nodes.map((node) => node.waitReady(timeoutMs)))
+  await Promise.all(cluster.nodes.map((node) => node.waitReady(timeoutMs, 500)))
   const numberOf = new Map(cluster.nodes.map(({ name }, index) => [name, index]))
   return {
     label: udp ? 'Starling' : 'Starling, TCP alone',
@@ -50,7 +51,7 @@ export async function starlingFlock(size: number, timeoutMs: number, udp = true)
             atMs: Date.parse(time),
           })),
       ),
-    waitWhole: (limitMs) => cluster.waitWhole(undefined, limitMs),
+    waitWhole: (limitMs) => waitAllAlive(cluster.nodes, limitMs),
     sentBytes: () => loopback.sentBytes(),
     async [Symbol.asyncDispose]() {
       await cluster.dispose()

@@ -106,16 +106,21 @@ export class ClusterNode {
     await this.waitReady(timeoutMs)
   }
 
-  async waitReady(timeoutMs = 30_000): Promise<void> {
+  /** `intervalMs`: many nodes that start on few cores had better be asked rarely. */
+  async waitReady(timeoutMs = 30_000, intervalMs = 50): Promise<void> {
     await this.#wait(
       'readiness',
-      timeoutMs,
+      { timeoutMs, intervalMs },
       async () => (await opsGet(this.opsSocket, '/readyz')).status === 200,
     )
   }
 
   /** Waits for a condition of this node; an error shows the end of its log. It fails at once when the process ends. */
-  async #wait(what: string, timeoutMs: number, check: () => Promise<boolean>): Promise<void> {
+  async #wait(
+    what: string,
+    times: { readonly timeoutMs: number; readonly intervalMs: number },
+    check: () => Promise<boolean>,
+  ): Promise<void> {
     let ended = false
     try {
       await eventually(
@@ -123,7 +128,7 @@ export class ClusterNode {
           ended = !this.running
           return ended || (await check())
         },
-        { timeoutMs, intervalMs: 50, what: `${what} of ${this.name}` },
+        { ...times, what: `${what} of ${this.name}` },
       )
     } catch (error) {
       throw new Error(`${String(error)}\n${this.logTail()}`, { cause: error })

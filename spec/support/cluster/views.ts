@@ -31,6 +31,28 @@ export async function viewOf(viewer: ClusterNode, other: ClusterNode): Promise<P
   return (await viewer.ops<PeerView[]>('peers')).find(({ name }) => name === other.name)
 }
 
+/** Does a node hold all of these for alive? */
+export async function seesAllAlive(viewer: ClusterNode, all: readonly ClusterNode[]): Promise<boolean> {
+  const peers = await viewer.ops<PeerView[]>('peers')
+  const alive = new Set(peers.filter(({ state }) => state === 'alive').map(({ name }) => name))
+  return all.every(({ name }) => alive.has(name))
+}
+
+/**
+ * Waits until all see all, one node after the other: asking all of them at once would cost many nodes on few cores more than
+ * what is waited for.
+ */
+export async function waitAllAlive(all: readonly ClusterNode[], timeoutMs: number): Promise<void> {
+  const startedMs = performance.now()
+  for (const node of all) {
+    await eventually(() => seesAllAlive(node, all), {
+      timeoutMs: Math.max(1, timeoutMs - (performance.now() - startedMs)),
+      intervalMs: 200,
+      what: `${node.name} sees all ${all.length} nodes`,
+    })
+  }
+}
+
 /** Waits until each of `viewers` sees each of `others` in this state; returns the milliseconds that it took. */
 export async function waitState(
   viewers: readonly ClusterNode[],
