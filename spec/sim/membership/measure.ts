@@ -113,7 +113,7 @@ export class Measure {
     assert.fail(`I7: seed ${kernel.seed}: ${wrong}, ${withinMs} ms later\n${this.#cluster.trace(observer)}`)
   }
 
-  /** I3: every outage so far was learned of by all within the bound. @throws AssertionError */
+  /** I3: of all that had to learn of an outage, 99 % did so within the bound. @throws AssertionError with the trace of the slowest */
   assertDetected(withinMs: number): void {
     const late = this.#detection.quantile(0.99)
     if (!(late > withinMs)) return
