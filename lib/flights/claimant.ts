@@ -2,7 +2,16 @@ import type { PeerId } from '../core/peer-id.ts'
 import { ClaimBook, type PendingClaim, SilentStewards, type StewardChoice } from './claims.ts'
 import { type FlightKey, keyText } from './flight-key.ts'
 import { type FlightMessage, maxNamedPeers, type Progress, type Role } from './messages.ts'
-import { isParentLost, type OwnRole, type RoleEnd, roleEnd, wordOf } from './roles.ts'
+import {
+  beginRole,
+  type GivenRole,
+  isParentLost,
+  type OwnRole,
+  progressOf,
+  type RoleEnd,
+  roleEnd,
+  wordOf,
+} from './roles.ts'
 import type { FlightSettings } from './settings.ts'
 import { OwnWrongBytes } from './wrong-bytes.ts'
 
@@ -201,52 +210,39 @@ export class Claimant {
       this.#late.take(late.id)
       // It goes upstream already: whatever the steward thought, others may follow it.
       if (late.message.slots > 0 && message.verdict !== 'none' && !this.serves(late.key))
-        this.#begin(late, 'lead', undefined, from, message.intervalMs, nowMs, effects)
+        this.#begin(late, { ...message, role: 'lead', parent: undefined, steward: from }, nowMs, effects)
       return
     }
     if (!asked(claim)) return
+    const { firstUntilMs = nowMs } = claim
+    if (nowMs < firstUntilMs && from !== claim.stewards[0]?.peerId) {
+      // Two stewards that arrange the same flight make two trees of it, and two copies from upstream.
+      claim.held = { from, message }
+      claim.deadlineMs = firstUntilMs
+      return
+    }
     this.#claims.take(claim.id)
-    const { verdict, parent } = message
+    const { verdict, parent, intervalMs } = message
     if (verdict === 'none') {
       this.#settle(claim, 'upstream', undefined, effects)
       return
     }
-    this.#begin(claim, verdict, parent, from, message.intervalMs, nowMs, effects)
+    this.#begin(claim, { role: verdict, parent, steward: from, intervalMs }, nowMs, effects)
     this.#settle(claim, verdict, parent, effects)
   }
 
-  #begin(
-    { key, message, stewards }: PendingClaim,
-    role: Role,
-    parent: PeerId | undefined,
-    steward: PeerId,
-    intervalMs: number,
-    nowMs: number,
-    effects: ClaimantEffect[],
-  ): void {
+  #begin(claim: PendingClaim, given: GivenRole, nowMs: number, effects: ClaimantEffect[]): void {
+    const { key, held } = claim
     const known = this.#roles.get(keyText(key))
-    const { offset, sizeBytes, slots } = message
-    const interval = Math.max(this.#settings.wordIntervalMs, Math.min(intervalMs, 60_000))
-    const begun: OwnRole = {
-      key,
-      role,
-      steward,
-      stewards: stewards.map(({ peerId }) => peerId),
-      parent: role === 'follow' ? parent : undefined,
-      progress: known?.progress ?? { state: slots > 0 ? 'open' : 'absent', offset, sizeBytes },
-      slots,
-      grewMs: nowMs,
-      parentHeardMs: nowMs,
-      parentWord: undefined,
-      watchedMs: nowMs,
-      intervalMs: interval,
-      nextLookMs: nowMs + this.#settings.wordIntervalMs,
-      nextWordMs: nowMs + interval,
-      nextAskMs: role === 'follow' ? nowMs + this.#settings.wordIntervalMs : Number.POSITIVE_INFINITY,
-    }
+    const begun = beginRole(claim, given, known, nowMs, this.#settings)
     this.#roles.set(keyText(key), begun)
+    if (held !== undefined && held.from !== given.steward && given.role === 'follow') {
+      const message = progressOf(begun, { ...begun.progress, state: 'gone' })
+      effects.push({ type: 'send', to: held.from, message })
+    }
     // A steward that was only late, or is asked because the other is, should know before it makes a second one lead.
-    if (role === 'lead' || this.#stewardOf(key) !== steward) this.#tell(begun, begun.progress, effects)
+    if (given.role === 'lead' || this.#stewardOf(key) !== given.steward)
+      this.#tell(begun, begun.progress, effects)
   }
 
   #settle(
@@ -301,6 +297,12 @@ export class Claimant {
   }
 
   #nextSteward(claim: PendingClaim, nowMs: number, effects: ClaimantEffect[]): void {
+    const { held } = claim
+    if (held !== undefined) {
+      this.#decided(held.from, held.message, nowMs, effects)
+      return
+    }
+    if (claim.asked === 0) claim.firstUntilMs = nowMs + this.#settings.firstGraceMs
     const passed = claim.stewards[claim.asked]
     if (passed !== undefined) this.#silent.passedOver(passed.peerId, nowMs)
     const next = claim.stewards[++claim.asked]
@@ -317,16 +319,7 @@ export class Claimant {
 
   /** To the steward that arranged it, and to the one that would be asked now; of a leader both choices know. */
   #tell(role: OwnRole, progress: Progress, effects: ClaimantEffect[]): void {
-    const { registry, digest } = role.key
-    const message = {
-      type: 'progress',
-      registry,
-      digest,
-      ...progress,
-      role: role.role,
-      parent: role.parent,
-      slots: role.slots,
-    } as const
+    const message = progressOf(role, progress)
     const both = role.role === 'lead' ? role.stewards : []
     for (const to of new Set([role.steward, this.#stewardOf(role.key), ...both])) {
       if (to !== undefined) effects.push({ type: 'send', to, message })

@@ -21,6 +21,10 @@ export interface PendingClaim {
   /** Which of the stewards has been asked last. */
   asked: number
   deadlineMs: number
+  /** The first choice was passed over for being slow: until then its answer is still the better one. */
+  firstUntilMs?: number
+  /** What another steward said meanwhile. */
+  held?: { readonly from: PeerId; readonly message: Extract<FlightMessage, { type: 'verdict' }> }
   /** For which of the stewards the wait was made longer: this node was late itself. */
   lagged?: number
 }

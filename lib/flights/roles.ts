@@ -1,6 +1,7 @@
 import type { PeerId } from '../core/peer-id.ts'
+import type { PendingClaim } from './claims.ts'
 import type { FlightKey } from './flight-key.ts'
-import type { Progress, Role } from './messages.ts'
+import type { FlightMessage, Progress, Role } from './messages.ts'
 import type { FlightSettings } from './settings.ts'
 
 /** What this node does in one flight. */
@@ -29,6 +30,52 @@ export interface OwnRole {
 
 /** Why a role is over. */
 export type RoleEnd = 'complete' | 'cancelled' | 'stalled' | 'absent' | 'upstream' | 'wrong'
+
+/** What a steward gave. */
+export interface GivenRole {
+  readonly role: Role
+  readonly parent: PeerId | undefined
+  readonly steward: PeerId
+  readonly intervalMs: number
+}
+
+/** The role that a claim was answered with. @param known what this node was in that flight before */
+export function beginRole(
+  { key, message, stewards }: PendingClaim,
+  { role, parent, steward, intervalMs }: GivenRole,
+  known: OwnRole | undefined,
+  nowMs: number,
+  { wordIntervalMs }: FlightSettings,
+): OwnRole {
+  const { offset, sizeBytes, slots } = message
+  const interval = Math.max(wordIntervalMs, Math.min(intervalMs, 60_000))
+  return {
+    key,
+    role,
+    steward,
+    stewards: stewards.map(({ peerId }) => peerId),
+    parent: role === 'follow' ? parent : undefined,
+    progress: known?.progress ?? { state: slots > 0 ? 'open' : 'absent', offset, sizeBytes },
+    slots,
+    grewMs: nowMs,
+    parentHeardMs: nowMs,
+    parentWord: undefined,
+    watchedMs: nowMs,
+    intervalMs: interval,
+    nextLookMs: nowMs + wordIntervalMs,
+    nextWordMs: nowMs + interval,
+    nextAskMs: role === 'follow' ? nowMs + wordIntervalMs : Number.POSITIVE_INFINITY,
+  }
+}
+
+/** What a steward is told of a role. */
+export function progressOf(
+  { key, role, parent, slots }: OwnRole,
+  progress: Progress,
+): Extract<FlightMessage, { type: 'progress' }> {
+  const { registry, digest } = key
+  return { type: 'progress', registry, digest, ...progress, role, parent, slots }
+}
 
 /** Is this role over at this time, and why? */
 export function roleEnd(role: OwnRole, nowMs: number, settings: FlightSettings): RoleEnd | undefined {

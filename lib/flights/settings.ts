@@ -4,6 +4,8 @@ export interface FlightSettings {
   readonly claimBudgetMs: number
   /** What it may wait for both before the request goes upstream. */
   readonly secondBudgetMs: number
+  /** For how much longer the answer of the first choice goes before that of the second, which would arrange a tree of its own. */
+  readonly firstGraceMs: number
   /** How often who takes part in a flight says how far it is. */
   readonly wordIntervalMs: number
   /** A parent without a word for this long is lost. */
@@ -29,6 +31,7 @@ export interface FlightSettings {
 export const defaultFlightSettings: FlightSettings = {
   claimBudgetMs: 20,
   secondBudgetMs: 150,
+  firstGraceMs: 80,
   wordIntervalMs: 500,
   patienceMs: 2000,
   ceilingMs: 20_000,

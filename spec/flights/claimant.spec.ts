@@ -74,6 +74,34 @@ test('a steward that membership suspects is asked and not waited for; where both
   assert.deepEqual(verdicts(own.step(verdict(2, 'lead', first), 31)), [[2, 'lead']], 'it counts if it comes')
 })
 
+test('the second steward is heard only where the first one stays silent for a while: two of them make two trees', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  own.step({ type: 'wake' }, 20)
+  assert.deepEqual(verdicts(own.step(verdict(1, 'lead', second), 25)), [], 'the first may be only slow')
+  const late = own.step(verdict(1, 'follow', first), 60)
+  assert.deepEqual(verdicts(late), [[1, parent]])
+  assert.deepEqual(sent(late, 'progress'), [second], 'it forgets what it arranged')
+  assert.equal(own.roles.size, 1)
+})
+
+test('a first steward that stays silent delays the answer of the second by its grace, and no more', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  own.step({ type: 'wake' }, 20)
+  assert.deepEqual(verdicts(own.step(verdict(1, 'lead', second), 25)), [])
+  assert.equal(own.wakeAtMs, 20 + settings.firstGraceMs)
+  assert.deepEqual(verdicts(own.step({ type: 'wake' }, 20 + settings.firstGraceMs)), [[1, 'lead']])
+})
+
+test('a second steward that answers after the grace is heard at once', () => {
+  const own = claimant()
+  const stewards = [first, second].map((peerId, index) => ({ peerId, budgetMs: index === 0 ? 20 : 150 }))
+  own.step(want(1, { stewards }), 0)
+  own.step({ type: 'wake' }, 20)
+  assert.deepEqual(verdicts(own.step(verdict(1, 'lead', second), 21 + settings.firstGraceMs)), [[1, 'lead']])
+})
+
 test('a node that wakes late gives its steward as much longer, once', () => {
   const own = claimant()
   own.step(want(1), 0)
