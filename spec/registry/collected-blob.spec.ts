@@ -5,25 +5,12 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { CredentialSet } from '../../lib/core/credentials.ts'
 import { type Digest, digestHex } from '../../lib/core/digest.ts'
-import { createOciLayoutReader } from '../../lib/oci-layout/blob-reader.ts'
 import { LayoutWriter } from '../../lib/oci-layout/writer.ts'
 import { eventually } from '../support/eventually.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { makeTestCluster } from '../support/test-trust.ts'
-import { blobPath, fetchFrom, MemoryBlobs, SpecControl, startIdle, startPlane } from './harness.ts'
-
-class FileBlobs extends MemoryBlobs {
-  readonly #path: string
-
-  constructor(path: string) {
-    super()
-    this.#path = path
-  }
-
-  override reader() {
-    return createOciLayoutReader({ kind: 'oci-layout', path: this.#path })
-  }
-}
+import { FileBlobs } from './file-blobs.ts'
+import { blobPath, fetchFrom, SpecControl, startIdle, startPlane } from './harness.ts'
 
 test('a blob that is removed in the middle of its transfer arrives whole, and the next one is told that it is gone', async () => {
   await using folder = await tempFolder('collected')

@@ -7,14 +7,13 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { CredentialSet } from '../../../lib/core/credentials.ts'
 import type { Digest } from '../../../lib/core/digest.ts'
-import { createOciLayoutReader } from '../../../lib/oci-layout/blob-reader.ts'
 import { LayoutWriter } from '../../../lib/oci-layout/writer.ts'
+import { FileBlobs } from '../../registry/file-blobs.ts'
 import {
   blobPath,
   candidateOf,
   clientTls,
   digestOf,
-  MemoryBlobs,
   repository,
   SpecControl,
   startPlane,
@@ -34,20 +33,6 @@ export interface OpenThings {
   readonly timers: number
   /** Heap and buffers after a collection. */
   readonly memoryBytes: number
-}
-
-/** Blobs in files, opened as a node does. */
-class FileBlobs extends MemoryBlobs {
-  readonly #path: string
-
-  constructor(path: string) {
-    super()
-    this.#path = path
-  }
-
-  override reader() {
-    return createOciLayoutReader({ kind: 'oci-layout', path: this.#path })
-  }
 }
 
 /** Remembers nothing of what it is told; names the first candidate last for three lookups of four. */

@@ -1,4 +1,5 @@
 import type { Rng } from '../../../lib/core/ports.ts'
+import { shuffled } from '../../../lib/core/shuffled.ts'
 import { gossipSettings } from './settings.ts'
 import type { Edge } from './topology.ts'
 
@@ -113,15 +114,4 @@ export class Mesh {
     if (found === undefined) throw new Error(`${node} has no connection to ${peer}`)
     return found
   }
-}
-
-export function shuffled<T>(items: readonly T[], rng: Rng): T[] {
-  const result = [...items]
-  for (let index = result.length - 1; index > 0; index--) {
-    const other = Math.floor(rng.next() * (index + 1))
-    const moved = result[index]!
-    result[index] = result[other]!
-    result[other] = moved
-  }
-  return result
 }
