@@ -5,6 +5,7 @@ import type { OriginState } from '../core/cluster.ts'
 import type { StoreChange } from '../core/content-store.ts'
 import { describeError } from '../core/errors.ts'
 import { isReachable, type MemberState } from '../core/peer.ts'
+import type { PeerId } from '../core/peer-id.ts'
 import type { Service } from '../core/ports.ts'
 import { OfferFilter } from '../core/reference.ts'
 import { createHost } from '../network/host.ts'
@@ -32,6 +33,8 @@ import { version } from './version.ts'
 /** What the catalog keeps of a member that is dead or left; a flap within it costs no transfer. */
 const forgetAfterMs = 600_000
 const sweepIntervalMs = 30_000
+/** Who has shown its keys since then runs, whatever became of the process that is declared dead. */
+const lifeSignMs = 10_000
 /** Blobs that turn out to be gone have the store listed anew, at most this often. */
 const minAuditGapMs = 2_000
 
@@ -177,12 +180,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     if (member.self) return
     const { peerId } = member.record
     catalog.setOriginState(peerId, originStateOf(member.state))
-    // The connection to a vanished host would count as open until TCP gives up.
-    if (member.state === 'dead') {
-      host
-        .disconnect(peerId)
-        .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
-    }
+    if (member.state === 'dead') closeConnections(peerId, lifeSignMs)
   })
   const expelRevoked = createExpulsion({ self: set.peerId, membership, catalog, host, log })
   let servingPem = set.serving.certPem
@@ -213,6 +211,13 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
   const timers: NodeJS.Timeout[] = []
   const started: Service[] = []
 
+  /** A connection to a vanished host would count as open until TCP gives up. */
+  function closeConnections(peerId: PeerId, minAgeMs: number): void {
+    host
+      .disconnect(peerId, minAgeMs)
+      .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
+  }
+
   function audit(): void {
     if (clock.monotonicMs() - auditedMs < minAuditGapMs) return
     auditedMs = clock.monotonicMs()
@@ -227,10 +232,11 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     registry.setSource(store.source())
   }
 
-  /** Holdings of members that have been gone for a while are dropped. */
+  /** Connections of the dead are closed; holdings of members that have been gone for a while are dropped. */
   function sweep(): void {
     const now = clock.wallMs()
     for (const { record, state, sinceMs } of membership.members()) {
+      if (state === 'dead') closeConnections(record.peerId, lifeSignMs)
       const gone = state === 'dead' || state === 'left'
       if (gone && now - sinceMs >= forgetAfterMs) catalog.setOriginState(record.peerId, 'forgotten')
     }
@@ -297,7 +303,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
       )
     },
     async release() {
-      const known = catalog.summaries()
+      const known = handOver?.known() ?? catalog.summaries()
       await end(registry)
       return { service: registry, known }
     },

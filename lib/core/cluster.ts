@@ -131,7 +131,8 @@ export interface PeerConnector {
   connectPeer(peerId: PeerId, endpoints: readonly Endpoint[], timeoutMs: number): Promise<void>
   /** Where `PeerRpc` and `connectPeer` find a peer that they are not told the address of. */
   setAddressBook(addressesOf: (peerId: PeerId) => readonly Endpoint[]): void
-  disconnect(peerId: PeerId): Promise<void>
+  /** Closes the connections to a peer that are at least so old; all of them by default. */
+  disconnect(peerId: PeerId, minAgeMs?: number): Promise<void>
   connections(): readonly PeerConnection[]
   onConnection(listener: (peerId: PeerId, state: 'open' | 'closed') => void): () => void
 }

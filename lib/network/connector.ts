@@ -80,9 +80,11 @@ export class Connector implements PeerConnector {
     this.#addressesOf = addressesOf
   }
 
-  async disconnect(peerId: PeerId): Promise<void> {
+  /** Closes the connections to a peer that were opened until then (Unix time in ms). */
+  async disconnect(peerId: PeerId, openedUntilMs = Number.POSITIVE_INFINITY): Promise<void> {
+    const old = this.table.of(peerId).filter(({ timeline }) => timeline.open <= openedUntilMs)
     await Promise.all(
-      this.table.of(peerId).map(async (connection) => {
+      old.map(async (connection) => {
         try {
           await connection.close({ signal: AbortSignal.timeout(closeTimeoutMs) })
         } catch (error) {

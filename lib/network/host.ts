@@ -198,8 +198,9 @@ class Libp2pHost implements ClusterHost {
     this.#connector.setAddressBook(addressesOf)
   }
 
-  disconnect(peerId: PeerId): Promise<void> {
-    return this.#connector.disconnect(peerId)
+  disconnect(peerId: PeerId, minAgeMs = 0): Promise<void> {
+    const openedUntilMs = minAgeMs === 0 ? Number.POSITIVE_INFINITY : this.#options.clock.wallMs() - minAgeMs
+    return this.#connector.disconnect(peerId, openedUntilMs)
   }
 
   connections(): readonly PeerConnection[] {

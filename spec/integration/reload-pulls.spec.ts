@@ -53,7 +53,7 @@ describe('changes under constant pulls', () => {
     cluster = await createCluster({
       nodes: 2,
       mirrors: [registry],
-      ...(process.env.SOURCES ? {} : { bin: await builtBin() }),
+      bin: await builtBin(),
       configure: (config) => ({
         ...config,
         manageHosts: true,

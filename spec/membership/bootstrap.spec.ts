@@ -95,6 +95,32 @@ test('an address that is silent holds the next one up for a second, not for its 
   assert.deepEqual(world.asked, ['10.0.0.1:5001', '10.0.0.2:5001'])
 })
 
+test('who answered and was lost before it became a member is asked again soon', async (t) => {
+  const { bootstrap, world, settle, pass } = play(t)
+  bootstrap.start()
+  await settle()
+  await pass(1_000)
+  assert.deepEqual(world.asked, ['10.0.0.1:5001', '10.0.0.2:5001'])
+  await pass(500)
+  await pass(1_000)
+  assert.deepEqual(world.asked.slice(2), ['10.0.0.1:5001', '10.0.0.2:5001'])
+})
+
+test('who answered and became a member a moment later is not asked again soon', async (t) => {
+  const { bootstrap, world, settle, pass } = play(t)
+  bootstrap.start()
+  await settle()
+  await pass(1_000)
+  world.company = true
+  world.asked.length = 0
+  await pass(500)
+  await pass(30_000)
+  assert.deepEqual(world.asked, [])
+  await pass(30_000)
+  await pass(1_000)
+  assert.deepEqual(world.asked, ['10.0.0.1:5001', '10.0.0.2:5001'])
+})
+
 test('a node that finds nobody asks again soon, then less and less often', async (t) => {
   const { bootstrap, world, settle, pass } = play(t)
   world.answers = false

@@ -282,3 +282,14 @@ test('disconnect closes what is open', async (t) => {
   await a.host.disconnect(b.peerId)
   await eventually(() => a.host.connections().length === 0 && b.host.connections().length === 0)
 })
+
+test('a connection that is younger than the age named is not closed', async (t) => {
+  const [a, b] = await pair(t)
+  await a.host.connect(b.endpoint, 5_000)
+  await a.host.disconnect(b.peerId, 3_600_000)
+  assert.equal(a.host.connections().length, 1)
+  await eventually(async () => {
+    await a.host.disconnect(b.peerId, 5)
+    return a.host.connections().length === 0
+  })
+})

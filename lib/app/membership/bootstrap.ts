@@ -59,18 +59,27 @@ export class Bootstrap {
   }
 
   async #round(): Promise<void> {
-    const { logger, rng, hasCompany } = this.#parts
+    const { logger, hasCompany } = this.#parts
     this.#isAlone = !hasCompany()
     const endpoints = await this.#endpoints(this.#isAlone)
     const reached = await this.#askInTurn(endpoints)
     if (this.#stopped) return
-    const isAlone = !hasCompany() && reached === 0
-    if (isAlone && this.#attempt === 0)
+    const isAlone = !hasCompany()
+    if (isAlone && reached === 0 && this.#attempt === 0)
       logger.info({ asked: endpoints.map(formatEndpoint) }, 'no other node found yet, asking again')
     this.#attempt = isAlone ? this.#attempt + 1 : 0
+    this.#later(isAlone, reached > 0)
+  }
+
+  /** Who has answered may still be lost before its record is here: only then is it asked again soon. */
+  #later(isAlone: boolean, hasReached: boolean): void {
+    const { rng, hasCompany } = this.#parts
     const backoffMs = Math.min(maxRetryMs, firstRetryMs * 2 ** Math.max(0, this.#attempt - 1))
     const waitMs = (isAlone ? backoffMs : askAgainMs) * (0.5 + rng.next())
-    this.#timer = setTimeout(() => this.start(), waitMs)
+    this.#timer = setTimeout(() => {
+      if (isAlone && hasReached && hasCompany()) this.#later(false, true)
+      else this.start()
+    }, waitMs)
   }
 
   async #endpoints(isAlone: boolean): Promise<Endpoint[]> {

@@ -51,6 +51,25 @@ export class HandOver {
     this.#isDone = true
   }
 
+  /**
+   * What is known to the part that answers. A new one that ends before it has answered knew less than the one that
+   * still does, and the next has to know as much as that one.
+   */
+  known(): readonly RegistrySummary[] {
+    const { catalog, from } = this.#options
+    if (this.#isDone) return catalog.summaries()
+    const merged = new Map(catalog.summaries().map((summary) => [summary.registry, summary]))
+    for (const before of from.known) {
+      const now = merged.get(before.registry)
+      merged.set(before.registry, {
+        ...(now ?? before),
+        origins: Math.max(now?.origins ?? 0, before.origins),
+        digests: Math.max(now?.digests ?? 0, before.digests),
+      })
+    }
+    return [...merged.values()]
+  }
+
   #answer(): void {
     this.stop()
     this.#options.from.service.answerBy(this.#options.control)

@@ -2,6 +2,7 @@ import type { JoinConfig } from '../../core/config.ts'
 import type { Revocation } from '../../core/credentials.ts'
 import { StarlingError } from '../../core/errors.ts'
 import type { Logger, Rng } from '../../core/ports.ts'
+import { shuffled } from '../../core/shuffled.ts'
 import type { JoinAnswer, WatchAnswer } from '../../supervisor/api.ts'
 import { createSupervisorClient, type SupervisorClient } from '../../supervisor/client.ts'
 import { tokenSecret } from '../../trust/join-token.ts'
@@ -26,8 +27,7 @@ export function createRemoteLink(options: {
 
   function targets(): readonly string[] {
     const others = [...new Set([...known, join.server])].filter((url) => url !== follows)
-    const shuffled = others.map((url) => ({ url, at: rng.next() })).sort((a, b) => a.at - b.at)
-    return [...(follows === undefined ? [] : [follows]), ...shuffled.map(({ url }) => url)]
+    return [...(follows === undefined ? [] : [follows]), ...shuffled(others, rng)]
   }
 
   function forget(): void {
