@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import type { NodeConfig } from '../core/config.ts'
 import type { CredentialSet, Credentials } from '../core/credentials.ts'
 import type { ReadyView, StatusView } from '../core/ops-view.ts'
-import { formatEndpoint, type Member } from '../core/peer.ts'
+import { type Endpoint, formatEndpoint, type Member } from '../core/peer.ts'
 import type { Clock } from '../core/ports.ts'
 import type { LayersWatch } from './check/layers-watch.ts'
 import type { HostsKeeper } from './config/hosts-keeper.ts'
@@ -31,6 +31,7 @@ export interface StatusSources {
   readonly clusterProblems: () => readonly string[]
   readonly layers: LayersWatch
   readonly sharing: () => Sharing | undefined
+  readonly registryListen: () => readonly Endpoint[]
   /** Why sharing could not begin or end, in one line. */
   readonly sharingProblem: () => string | undefined
 }
@@ -48,7 +49,7 @@ export function statusView(sources: StatusSources): StatusView {
     startedAt: new Date(startedMs).toISOString(),
     uptimeMs: Math.max(0, clock.wallMs() - startedMs),
     sharing: { active: sharing !== undefined, reason: sharingReason(sources) },
-    registryListen: (sharing?.registry.addresses() ?? []).map(formatEndpoint),
+    registryListen: sources.registryListen().map(formatEndpoint),
     p2pListen: (sharing?.host.listening() ?? []).map(formatEndpoint),
     udp: sharing?.udp.available() ?? false,
     store: sharing?.store.status() ?? {
@@ -128,6 +129,9 @@ export function certificatesOf(set: CredentialSet): { name: string; notAfterMs: 
   }))
 }
 
+/** Of one file; all of them are in the log and in `starling check`. */
+const maxFileWarnings = 5
+
 function problemsOf(
   sources: StatusSources,
   certificates: readonly { name: string; notAfterMs: number }[],
@@ -141,6 +145,7 @@ function problemsOf(
   const { peerId, revocations = [] } = sources.credentials.current()
   if (revocations.some((entry) => entry.peerId === peerId)) add('this node was revoked: the others refuse it')
   add(settings.problem())
+  for (const warning of settings.warnings().slice(0, maxFileWarnings)) add(warning)
   add(sources.layers.problem())
   add(sources.hosts.problem())
   for (const problem of sources.clusterProblems()) add(problem)

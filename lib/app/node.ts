@@ -147,6 +147,7 @@ export async function startNode(
       startedMs,
       settings,
       sharing,
+      registryListen: () => shared.registryAddresses(),
       sharingProblem: () => shared.problem(),
       role,
       cluster: cluster?.part,

@@ -1,6 +1,7 @@
 import type { MirrorSet } from '../core/cluster.ts'
 import type { NodeConfig } from '../core/config.ts'
 import { describeError } from '../core/errors.ts'
+import type { Endpoint } from '../core/peer.ts'
 import type { Logger } from '../core/ports.ts'
 import type { LiveFiles } from './config/live-files.ts'
 import { registryMoves, sharingChange } from './config/sharing-change.ts'
@@ -43,6 +44,11 @@ export class SharingKeeper {
   /** The part that runs now, if any does. */
   current(): Sharing | undefined {
     return this.#sharing
+  }
+
+  /** Where the registry API listens now, also while the part behind it is built anew. */
+  registryAddresses(): readonly Endpoint[] {
+    return (this.#sharing?.registry ?? this.#kept?.service)?.addresses() ?? []
   }
 
   /** Why nothing is shared though something is to be; undefined where all is well. */

@@ -181,6 +181,7 @@ describe('changes under constant pulls', () => {
     const problems = async () => (await statusOf(node)).problems.filter((line) => line.includes('5044'))
     await change(node, { p2p: { listen: `${node.address}:5044` } })
     await eventually(async () => (await problems()).length > 0, waits)
+    assert.deepEqual((await statusOf(node)).registryListen, [`${node.address}:7443`])
     await puller.goesOn()
     await change(node, { p2p: { listen: `${node.address}:5045` } })
     await eventually(async () => (await statusOf(node)).sharing.active, waits)

@@ -34,6 +34,8 @@ export interface LiveFiles extends Service, Settings {
   registries(): RegistriesPlan
   /** Why the files as they are now can't be used, in one line; the last good ones go on. */
   problem(): string | undefined
+  /** What of registries.yaml is passed over or left out, a line each with its position. */
+  warnings(): readonly string[]
   /** Keys of config.yaml that have changed and count only from the next start. */
   pending(): readonly string[]
   /** Looks at the files now. Never throws: what is wrong is reported and kept in `problem`. */
@@ -190,6 +192,7 @@ export function createLiveFiles(options: LiveFilesOptions): LiveFiles {
     config: () => loaded?.config ?? options.config,
     registries: () => loaded.registries,
     problem: () => problem,
+    warnings: () => (loaded?.registries.warnings ?? []).map((warning) => warning.format()),
     pending: () => pending,
     reload,
     onApplied(listener) {

@@ -46,6 +46,17 @@ describe('settings of registries.yaml', () => {
     assert.deepEqual(settings.current().mirrors.names, ['docker.io'])
   })
 
+  it('go on without what cannot be used, and say where that stands', async () => {
+    await put('mirrors:\n  docker.io:\n    endpoint: ["http://a.test:99999"]\n    rewrite: {"(": "x"}\n')
+    await settings.start()
+    assert.deepEqual(settings.current().mirrors.names, ['docker.io'])
+    const [endpoint, rewrite] = settings.warnings()
+    assert.match(endpoint ?? '', /registries\.yaml:3:\d+: the endpoint .*is left out/)
+    assert.match(rewrite ?? '', /registries\.yaml:4:\d+: the rewrite "\(" is left out/)
+    await put('mirrors:\n  docker.io:\n')
+    await eventually(() => settings.warnings().length === 0)
+  })
+
   it('stay as they were while the file is bad, which is said in status, log and metric', async () => {
     await put('mirrors:\n  docker.io:\n')
     await settings.start()
