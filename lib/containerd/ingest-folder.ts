@@ -11,6 +11,7 @@ const openFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLO
 /** Downloads at once that are looked at; each pull makes about three. */
 const maxIngests = 1024
 const maxRefs = 4096
+const readAtOnce = 32
 const maxTextSizeBytes = 1024
 
 /**
@@ -29,18 +30,27 @@ export class IngestFolder {
 
   /** The blob as it grows, or as it was committed. @throws the system error where the folder can't be read */
   async open(digest: Digest, onClose: () => void): Promise<GrowingBlob | undefined> {
-    let best: IngestFile | undefined
-    for (const id of await this.#list()) {
-      if ((await this.#digestOf(id)) !== digest) continue
-      const file = await this.#openIngest(id, digest, onClose)
-      if (file === undefined) continue
-      // The same blob may be on its way into several namespaces.
-      const better = best === undefined || file.seenBytes > best.seenBytes
-      const other = better ? best : file
-      if (better) best = file
-      await other?.discard()
-    }
+    const wanted = await this.#named(digest)
+    const opened = await Promise.allSettled(wanted.map((id) => this.#openIngest(id, digest, onClose)))
+    const files = opened.flatMap((one) => (one.status === 'fulfilled' ? (one.value ?? []) : []))
+    const failed = opened.find((one) => one.status === 'rejected')
+    // The same blob may be on its way into several namespaces.
+    const [best, ...others] = files.sort((a, b) => b.seenBytes - a.seenBytes)
+    for (const other of failed === undefined ? others : files) await other.discard()
+    if (failed !== undefined) throw failed.reason
     return best ?? this.#openBlob(digest, onClose)
+  }
+
+  /** On a busy machine each file costs a turn of the scheduler: those that don't need one another are read together. */
+  async #named(digest: Digest): Promise<string[]> {
+    const ids = await this.#list()
+    const wanted: string[] = []
+    for (let first = 0; first < ids.length; first += readAtOnce) {
+      const batch = ids.slice(first, first + readAtOnce)
+      const digests = await Promise.all(batch.map((id) => this.#digestOf(id)))
+      wanted.push(...batch.filter((_, index) => digests[index] === digest))
+    }
+    return wanted
   }
 
   async #list(): Promise<string[]> {
@@ -80,9 +90,15 @@ export class IngestFolder {
 
   async #openIngest(id: string, digest: Digest, onClose: () => void): Promise<IngestFile | undefined> {
     const path = join(this.#contentPath, 'ingest', id, 'data')
-    const total = Number((await this.#text(id, 'total')) ?? Number.NaN)
-    const file = await openIfThere(path)
+    const [opened, text] = await Promise.allSettled([openIfThere(path), this.#text(id, 'total')])
+    if (opened.status === 'rejected') throw opened.reason
+    const file = opened.value
     if (file === undefined) return undefined
+    if (text.status === 'rejected') {
+      await file.close()
+      throw text.reason
+    }
+    const total = Number(text.value ?? Number.NaN)
     const ingest = new IngestFile(file, {
       path,
       blobPath: blobPath(this.#contentPath, digest),

@@ -1,58 +1,26 @@
 import type { PeerId } from '../core/peer-id.ts'
-import { ClaimBook, type PendingClaim, SilentStewards, type StewardChoice } from './claims.ts'
+import type { ClaimantEffect, ClaimantEvent, Want } from './claimant-events.ts'
+import { ClaimBook, type PendingClaim } from './claims.ts'
 import { type FlightKey, keyText } from './flight-key.ts'
 import { type FlightMessage, maxNamedPeers, type Progress, type Role } from './messages.ts'
 import {
   beginRole,
   type GivenRole,
   isParentLost,
+  noteLag,
   type OwnRole,
+  pendingWord,
   progressOf,
   type RoleEnd,
   roleEnd,
   wordOf,
 } from './roles.ts'
 import type { FlightSettings } from './settings.ts'
+import { StewardWaits } from './steward-waits.ts'
 import { OwnWrongBytes } from './wrong-bytes.ts'
 
 /** A late answer of a steward counts for this long after the request went upstream. */
 const lateMs = 1000
-const noWord = { state: 'gone', offset: 0, sizeBytes: undefined, quietMs: 0 } as const
-
-export interface Want extends FlightKey {
-  /** Names the request in the verdict. */
-  readonly request: number
-  /** The download in the local store; undefined where there is none, so that this node can only follow. */
-  readonly seen: Progress | undefined
-  readonly slots: number
-  readonly lost: readonly PeerId[]
-  readonly holders: readonly PeerId[]
-  readonly stewards: readonly StewardChoice[]
-}
-
-export type ClaimantEvent =
-  | ({ readonly type: 'want' } & Want)
-  | { readonly type: 'message'; readonly from: PeerId; readonly message: FlightMessage }
-  /** What the local store shows of a download: undefined where it shows none, `wrong` where its digest was found to be another. */
-  | { readonly type: 'seen'; readonly key: FlightKey; readonly progress: Progress | undefined }
-  /** The blob is an ordinary holding from now on. */
-  | { readonly type: 'held'; readonly key: FlightKey }
-  /** What came from the parent are not the bytes of the digest. */
-  | { readonly type: 'wrong'; readonly key: FlightKey }
-  | { readonly type: 'wake' }
-
-export type ClaimantEffect =
-  | { readonly type: 'send'; readonly to: PeerId; readonly message: FlightMessage }
-  | {
-      readonly type: 'verdict'
-      readonly request: number
-      readonly key: FlightKey
-      readonly verdict: Role | 'upstream'
-      readonly parent: PeerId | undefined
-    }
-  /** Look at the download in the local store. */
-  | { readonly type: 'look'; readonly key: FlightKey }
-  | { readonly type: 'ended'; readonly key: FlightKey; readonly role: Role; readonly why: RoleEnd }
 
 /**
  * This node's part in flights. A claim ends in a verdict within the budgets of its stewards; a role ends when the blob is held,
@@ -66,12 +34,13 @@ export class Claimant {
   readonly #claims = new ClaimBook()
   /** Claims whose requests have gone upstream. */
   readonly #late = new ClaimBook()
-  readonly #silent = new SilentStewards()
+  readonly #waits: StewardWaits
   readonly #wrongBytes: OwnWrongBytes
   #nextId = 1
 
   constructor(settings: FlightSettings, stewardOf: (key: FlightKey) => PeerId | undefined) {
     this.#settings = settings
+    this.#waits = new StewardWaits(settings)
     this.#wrongBytes = new OwnWrongBytes(settings)
     this.#stewardOf = stewardOf
   }
@@ -89,16 +58,32 @@ export class Claimant {
     return at === Number.POSITIVE_INFINITY ? undefined : at
   }
 
-  /** Is there something of this that others may have? */
+  /** Is there something of this that others may have, or will be? A steward may name who has not heard its answer yet. */
   serves(key: FlightKey): boolean {
+    return this.hasRole(key) || this.#pending(key) !== undefined
+  }
+
+  hasRole(key: FlightKey): boolean {
     return this.#roles.has(keyText(key))
   }
 
-  /** Does the transfer from this parent, which is running, make sense still? */
-  watch(key: FlightKey, parent: PeerId, nowMs: number): 'alive' | 'lost' {
+  #pending(key: FlightKey): PendingClaim | undefined {
+    const text = keyText(key)
+    const isOfIt = (claim: PendingClaim): boolean => keyText(claim.key) === text && claim.message.slots > 0
+    return this.#claims.find(isOfIt) ?? this.#late.find(isOfIt)
+  }
+
+  /**
+   * Does the transfer from this parent, which is running, make sense still?
+   * @param passedBytes offset behind the last byte that has come from it; a download in the store shows it only in large steps
+   */
+  watch(key: FlightKey, parent: PeerId, passedBytes: number, nowMs: number): 'alive' | 'lost' {
     const role = this.#roles.get(keyText(key))
     if (role?.role !== 'follow' || role.parent !== parent) return 'alive'
     role.watchedMs = nowMs
+    const took = passedBytes > role.passedBytes
+    if (took) role.passedBytes = passedBytes
+    noteLag(role, took, nowMs)
     return isParentLost(role, nowMs, this.#settings) ? 'lost' : 'alive'
   }
 
@@ -108,7 +93,10 @@ export class Claimant {
     else if (event.type === 'message') this.#message(event.from, event.message, nowMs, effects)
     else if (event.type === 'seen') this.#seen(event.key, event.progress, nowMs, effects)
     else if (event.type === 'held') this.#end(event.key, 'complete', effects)
-    else if (event.type === 'wrong') this.#wrong(event.key, nowMs, effects)
+    else if (event.type === 'followed') {
+      this.#waits.metOthers(nowMs)
+      this.#waitLonger(nowMs)
+    } else if (event.type === 'wrong') this.#wrong(event.key, nowMs, effects)
     else this.#wake(nowMs, effects)
     return effects
   }
@@ -158,32 +146,41 @@ export class Claimant {
       lost: lost.slice(0, maxNamedPeers),
       holders: want.holders.slice(0, maxNamedPeers),
     } as const
-    const asked = { requests: [want.request], stewards: want.stewards, asked: 0, deadlineMs: nowMs }
-    const claim = { id, key, message, ...asked }
+    const asked = { stewards: want.stewards, askedMs: nowMs, asked: 0, deadlineMs: nowMs }
+    const claim = { id, key, message, requests: [want.request], ...asked }
     this.#claims.add(claim)
-    this.#askSteward(claim, first, nowMs, effects)
+    this.#waits.asked(claim, nowMs)
+    this.#askSteward(claim, nowMs, effects)
   }
 
   /** One that is suspect, or was silent a moment ago, may answer, but only the next one is waited for. */
-  #askSteward(claim: PendingClaim, choice: StewardChoice, nowMs: number, effects: ClaimantEffect[]): void {
-    effects.push({ type: 'send', to: choice.peerId, message: claim.message })
-    const isSilent = choice.doubtful === true || this.#silent.has(choice.peerId, nowMs)
-    const next = isSilent ? claim.stewards[claim.asked + 1] : undefined
-    if (next === undefined) {
-      claim.deadlineMs = nowMs + (isSilent ? this.#settings.claimBudgetMs : choice.budgetMs)
+  #askSteward(claim: PendingClaim, nowMs: number, effects: ClaimantEffect[]): void {
+    const { stewards } = claim
+    for (let choice = stewards[claim.asked]; choice !== undefined; choice = stewards[++claim.asked]) {
+      effects.push({ type: 'send', to: choice.peerId, message: claim.message })
+      const isLast = claim.asked === stewards.length - 1
+      if (!isLast && this.#waits.isSilent(choice, nowMs)) continue
+      claim.deadlineMs = nowMs + (isLast ? this.#waits.lastMs(stewards, nowMs) : this.#waits.firstMs(choice))
       return
     }
-    claim.asked++
-    this.#askSteward(claim, next, nowMs, effects)
+  }
+
+  /** What was learnt counts for claims that wait already, too. */
+  #waitLonger(nowMs: number): void {
+    this.#claims.lengthen((claim) => claim.askedMs + this.#waits.lastMs(claim.stewards, nowMs))
   }
 
   #message(from: PeerId, message: FlightMessage, nowMs: number, effects: ClaimantEffect[]): void {
-    this.#silent.heard(from)
-    if (message.type === 'verdict') this.#decided(from, message, nowMs, effects)
-    else if (message.type === 'ask') {
+    this.#waits.heard(from)
+    if (message.type === 'verdict') {
+      this.#waits.answered(from, message, nowMs)
+      this.#decided(from, message, nowMs, effects)
+      this.#waitLonger(nowMs)
+    } else if (message.type === 'ask') {
       const { registry, digest } = message
       const role = this.#roles.get(keyText(message))
-      const word = role === undefined ? noWord : wordOf(role, nowMs, this.#settings)
+      const pending = role === undefined ? this.#pending(message) : undefined
+      const word = role === undefined ? pendingWord(pending, nowMs) : wordOf(role, nowMs, this.#settings)
       effects.push({ type: 'send', to: from, message: { type: 'word', registry, digest, ...word } })
     } else if (message.type === 'word') {
       const role = this.#roles.get(keyText(message))
@@ -191,7 +188,9 @@ export class Claimant {
         this.#wrong(role.key, nowMs, effects)
       if (role?.parent !== from) return
       role.parentHeardMs = nowMs
+      role.unanswered = 0
       role.parentWord = { state: message.state, offset: message.offset, quietMs: message.quietMs }
+      noteLag(role, false, nowMs)
     }
   }
 
@@ -209,7 +208,7 @@ export class Claimant {
       if (late === undefined || !asked(late)) return
       this.#late.take(late.id)
       // It goes upstream already: whatever the steward thought, others may follow it.
-      if (late.message.slots > 0 && message.verdict !== 'none' && !this.serves(late.key))
+      if (late.message.slots > 0 && message.verdict !== 'none' && !this.hasRole(late.key))
         this.#begin(late, { ...message, role: 'lead', parent: undefined, steward: from }, nowMs, effects)
       return
     }
@@ -269,6 +268,7 @@ export class Claimant {
     const grew = progress.offset > role.progress.offset || progress.state !== role.progress.state
     if (grew) role.grewMs = nowMs
     role.progress = progress
+    noteLag(role, grew, nowMs)
   }
 
   #wake(nowMs: number, effects: ClaimantEffect[]): void {
@@ -283,8 +283,10 @@ export class Claimant {
       if (role.nextAskMs <= nowMs) {
         role.nextAskMs = nowMs + this.#settings.wordIntervalMs
         const { registry, digest } = role.key
-        if (role.parent !== undefined && role.progress.state !== 'done')
+        if (role.parent !== undefined && role.progress.state !== 'done') {
+          role.unanswered++
           effects.push({ type: 'send', to: role.parent, message: { type: 'ask', registry, digest } })
+        }
       }
       if (role.nextLookMs <= nowMs) {
         role.nextLookMs = nowMs + this.#settings.wordIntervalMs
@@ -302,14 +304,14 @@ export class Claimant {
       this.#decided(held.from, held.message, nowMs, effects)
       return
     }
-    if (claim.asked === 0) claim.firstUntilMs = nowMs + this.#settings.firstGraceMs
-    const passed = claim.stewards[claim.asked]
-    if (passed !== undefined) this.#silent.passedOver(passed.peerId, nowMs)
-    const next = claim.stewards[++claim.asked]
-    if (next !== undefined) {
-      this.#askSteward(claim, next, nowMs, effects)
+    if (claim.asked < claim.stewards.length - 1) {
+      const passed = claim.stewards[claim.asked++]
+      claim.firstUntilMs = nowMs + this.#waits.graceMs(nowMs)
+      if (passed !== undefined) this.#waits.passedOver(passed.peerId, nowMs - claim.askedMs, nowMs)
+      this.#askSteward(claim, nowMs, effects)
       return
     }
+    this.#waits.gaveUp(claim, nowMs)
     this.#claims.take(claim.id)
     claim.deadlineMs = nowMs + lateMs
     this.#late.add(claim)

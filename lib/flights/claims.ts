@@ -2,12 +2,14 @@ import type { PeerId } from '../core/peer-id.ts'
 import type { FlightKey } from './flight-key.ts'
 import type { FlightMessage } from './messages.ts'
 
-/** A steward, and what its answer may take. */
+/** A steward, and what its answer may take at least, by its distance. */
 export interface StewardChoice {
   readonly peerId: PeerId
   readonly budgetMs: number
   /** It may be dead: it is asked, and only another one is waited for. */
   readonly doubtful?: boolean
+  /** It is this node: its answers say nothing of the others' times. */
+  readonly self?: boolean
 }
 
 /** A claim that waits for a steward's answer. */
@@ -18,6 +20,7 @@ export interface PendingClaim {
   /** The requests that wait for it. */
   readonly requests: number[]
   readonly stewards: readonly StewardChoice[]
+  readonly askedMs: number
   /** Which of the stewards has been asked last. */
   asked: number
   deadlineMs: number
@@ -68,6 +71,14 @@ export class ClaimBook {
     return undefined
   }
 
+  /** Those that have asked their last steward wait until then, if that is later. */
+  lengthen(untilMs: (claim: PendingClaim) => number): void {
+    for (const claim of this.#claims.values()) {
+      const isLast = claim.asked === claim.stewards.length - 1 && claim.held === undefined
+      if (isLast) claim.deadlineMs = Math.max(claim.deadlineMs, untilMs(claim))
+    }
+  }
+
   due(nowMs: number): PendingClaim[] {
     return [...this.#claims.values()].filter(({ deadlineMs }) => deadlineMs <= nowMs)
   }
@@ -81,26 +92,5 @@ export class ClaimBook {
     let at = Number.POSITIVE_INFINITY
     for (const { deadlineMs } of this.#claims.values()) at = Math.min(at, deadlineMs)
     return at
-  }
-}
-
-/** So long a steward that did not answer is not waited for again. */
-const silentForMs = 5000
-
-/** Stewards that were passed over lately: each blob would wait for them anew until membership knows that they are dead. */
-export class SilentStewards {
-  readonly #untilMs = new Map<PeerId, number>()
-
-  passedOver(peerId: PeerId, nowMs: number): void {
-    for (const [peer, untilMs] of this.#untilMs) if (untilMs <= nowMs) this.#untilMs.delete(peer)
-    this.#untilMs.set(peerId, nowMs + silentForMs)
-  }
-
-  heard(peerId: PeerId): void {
-    this.#untilMs.delete(peerId)
-  }
-
-  has(peerId: PeerId, nowMs: number): boolean {
-    return (this.#untilMs.get(peerId) ?? 0) > nowMs
   }
 }

@@ -19,9 +19,14 @@ export interface OwnRole {
   grewMs: number
   /** The parent's last word, and what it said. */
   parentHeardMs: number
+  /** Questions to it since. */
+  unanswered: number
   parentWord: (Pick<Progress, 'state' | 'offset'> & { readonly quietMs: number }) | undefined
-  /** When the transfer from the parent was last seen running. */
+  /** When the transfer from the parent was last seen running, and how far it had come. */
   watchedMs: number
+  passedBytes: number
+  /** Since when the parent has had more than this one took, and this one took nothing; undefined where that is not so. */
+  lagsSinceMs: number | undefined
   intervalMs: number
   nextLookMs: number
   nextWordMs: number
@@ -59,8 +64,11 @@ export function beginRole(
     slots,
     grewMs: nowMs,
     parentHeardMs: nowMs,
+    unanswered: 0,
     parentWord: undefined,
     watchedMs: nowMs,
+    passedBytes: offset,
+    lagsSinceMs: undefined,
     intervalMs: interval,
     nextLookMs: nowMs + wordIntervalMs,
     nextWordMs: nowMs + interval,
@@ -95,17 +103,35 @@ export function wordOf(
   nowMs: number,
   settings: FlightSettings,
 ): Progress & { quietMs: number } {
-  const { progress, parentWord } = role
-  const quietMs = nowMs - role.grewMs
-  if (role.role === 'lead') return { ...progress, quietMs }
-  const lags = parentWord !== undefined && parentWord.offset > progress.offset && progress.state === 'open'
-  return { ...progress, state: lags && quietMs >= settings.patienceMs ? 'stuck' : progress.state, quietMs: 0 }
+  const { progress, lagsSinceMs } = role
+  if (role.role === 'lead') return { ...progress, quietMs: nowMs - role.grewMs }
+  const isStuck =
+    lagsSinceMs !== undefined && progress.state === 'open' && nowMs - lagsSinceMs >= settings.patienceMs
+  return { ...progress, state: isStuck ? 'stuck' : progress.state, quietMs: 0 }
+}
+
+/** What a child is told by who has no role yet: its claim may be decided, only not heard. Without a claim there is nothing. */
+export function pendingWord(claim: PendingClaim | undefined, nowMs: number): Progress & { quietMs: number } {
+  if (claim === undefined) return { state: 'gone', offset: 0, sizeBytes: undefined, quietMs: 0 }
+  const { offset, sizeBytes } = claim.message
+  return { state: 'open', offset, sizeBytes, quietMs: nowMs - claim.askedMs }
+}
+
+/** A follower took bytes, or its parent spoke: how far the one is, the other may have more. */
+export function noteLag(role: OwnRole, took: boolean, nowMs: number): void {
+  const { progress, parentWord, passedBytes } = role
+  const lags = parentWord !== undefined && parentWord.offset > Math.max(progress.offset, passedBytes)
+  // What the parent did not have before nobody could take: the time counts from its word.
+  if (!lags) role.lagsSinceMs = undefined
+  else if (took || role.lagsSinceMs === undefined) role.lagsSinceMs = nowMs
 }
 
 /** Can the parent of this role still be counted on? */
 export function isParentLost(role: OwnRole, nowMs: number, settings: FlightSettings): boolean {
   const word = role.parentWord
-  if (nowMs - role.parentHeardMs >= settings.patienceMs) return true
+  // Who got no processor meanwhile has not asked, and hears nothing for that reason alone.
+  const asks = Math.max(1, Math.floor(settings.patienceMs / settings.wordIntervalMs) - 1)
+  if (nowMs - role.parentHeardMs >= settings.patienceMs && role.unanswered >= asks) return true
   if (word === undefined) return false
   if (word.state === 'gone' || word.state === 'wrong' || word.state === 'stuck') return true
   return word.state === 'open' && word.quietMs >= settings.ceilingMs

@@ -2,10 +2,16 @@
 export interface FlightSettings {
   /** What a claim may wait for its steward before the second choice is asked as well. */
   readonly claimBudgetMs: number
-  /** What it may wait for both before the request goes upstream. */
+  /** What it may wait for both before the request goes upstream, while answers are slow or nothing is known of them. */
   readonly secondBudgetMs: number
+  /** The same, while others are known to pull the same image. */
+  readonly crowdBudgetMs: number
   /** For how much longer the answer of the first choice goes before that of the second, which would arrange a tree of its own. */
   readonly firstGraceMs: number
+  /** The same, while others are known to pull the same image. */
+  readonly crowdGraceMs: number
+  /** For how long others are believed to pull the same image, after the last sign of it. */
+  readonly crowdForMs: number
   /** How often who takes part in a flight says how far it is. */
   readonly wordIntervalMs: number
   /** A parent without a word for this long is lost. */
@@ -31,7 +37,10 @@ export interface FlightSettings {
 export const defaultFlightSettings: FlightSettings = {
   claimBudgetMs: 20,
   secondBudgetMs: 150,
+  crowdBudgetMs: 1500,
   firstGraceMs: 80,
+  crowdGraceMs: 300,
+  crowdForMs: 30_000,
   wordIntervalMs: 500,
   patienceMs: 2000,
   ceilingMs: 20_000,

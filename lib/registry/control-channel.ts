@@ -40,6 +40,8 @@ const reportsPerReceipt = 64
 export interface ControlClientOptions {
   /** @throws StarlingError INTERNAL from `lookup` and `list` when there is no answer for this long */
   readonly timeoutMs: number
+  /** The same for look-ups that claim a blob: they look at the store and ask another node, and without an answer a copy comes from upstream. */
+  readonly claimTimeoutMs?: number
   /** Questions without an answer; further ones fail at once. */
   readonly maxInFlight: number
 }
@@ -78,7 +80,7 @@ export function createControlClient(port: MessagePort, options: ControlClientOpt
     else entry.resolve(message.answer as never)
   })
 
-  function ask<T>(question: (id: number) => Question): Promise<T> {
+  function ask<T>(question: (id: number) => Question, timeoutMs = options.timeoutMs): Promise<T> {
     if (waiting.size >= options.maxInFlight) {
       return Promise.reject(new StarlingError('INTERNAL', 'too many look-ups wait for the control plane'))
     }
@@ -86,9 +88,9 @@ export function createControlClient(port: MessagePort, options: ControlClientOpt
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => {
         waiting.delete(id)
-        const seconds = options.timeoutMs / 1000
+        const seconds = timeoutMs / 1000
         reject(new StarlingError('INTERNAL', `the control plane gave no answer within ${seconds} s`))
-      }, options.timeoutMs)
+      }, timeoutMs)
       waiting.set(id, { resolve, reject, timer })
       port.postMessage(question(id))
     })
@@ -106,7 +108,11 @@ export function createControlClient(port: MessagePort, options: ControlClientOpt
   }
 
   return {
-    lookup: (query) => ask<LookupAnswer>((id) => ({ ask: 'lookup', id, query })),
+    lookup: (query) =>
+      ask<LookupAnswer>(
+        (id) => ({ ask: 'lookup', id, query }),
+        query.claim === undefined ? options.timeoutMs : options.claimTimeoutMs,
+      ),
     list: (query) => ask<ListAnswer>((id) => ({ ask: 'list', id, query })),
     flight: (query) => ask<'alive' | 'lost'>((id) => ({ ask: 'flight', id, query })),
     transferStarted: (value) => tell({ tell: 'transferStarted', value }),

@@ -31,12 +31,17 @@ const report: RequestReport = {
 
 function channel(
   control: RegistryControl,
-  options: { timeoutMs?: number; maxInFlight?: number; onDropped?: (count: number) => void } = {},
+  options: {
+    timeoutMs?: number
+    claimTimeoutMs?: number
+    maxInFlight?: number
+    onDropped?: (count: number) => void
+  } = {},
 ) {
   const { port1, port2 } = new MessageChannel()
   const end = serveControl(port1, control, options.onDropped)
-  const { timeoutMs = 1000, maxInFlight = 10 } = options
-  const client = createControlClient(port2, { timeoutMs, maxInFlight })
+  const { timeoutMs = 1000, claimTimeoutMs = timeoutMs, maxInFlight = 10 } = options
+  const client = createControlClient(port2, { timeoutMs, claimTimeoutMs, maxInFlight })
   return {
     client,
     end,
@@ -75,6 +80,14 @@ test('a control plane that does not answer in time, or fails, is an error for th
   await assert.rejects(pair.client.list({ registry: undefined, repository: undefined }), /too many look-ups/)
   await assert.rejects(waiting, /no answer within 0.03 s/)
   await assert.rejects(pair.client.list({ registry: undefined, repository: undefined }), /on fire/)
+})
+
+test('a look-up that claims a blob is waited for longer', async () => {
+  const silent = Object.assign(Object.create(new SpecControl()) as SpecControl, {
+    lookup: () => new Promise<LookupAnswer>(() => {}),
+  })
+  using pair = channel(silent, { timeoutMs: 30, claimTimeoutMs: 60 })
+  await assert.rejects(pair.client.lookup({ ...query, claim: { lost: [] } }), /no answer within 0.06 s/)
 })
 
 test('reports cross the channel, and reports of requests are dropped and counted when nobody reads them', async () => {

@@ -9,6 +9,16 @@ const mbit = 125_000
 const seed = simulationSeed(20_301_102)
 const links = { upstreamRate: 100 * mbit, linkRate: 200 * mbit }
 
+/** A layer of 3.1 MiB, one of four that share the links of twenty nodes. */
+const small = { sizeBytes: 3.1 * mib, upstreamRate: 3 * mbit, linkRate: 6 * mbit }
+const smallIdealMs = (small.sizeBytes / small.upstreamRate) * 1000
+
+function smallBlob(pauseMs: number, of: number) {
+  const swarm = new Swarm({ nodes: 20, ...small, pauseMs, spreadMs: 1000, seed: of })
+  swarm.run(180_000)
+  return swarmFigures(swarm, small.sizeBytes)
+}
+
 test(`eight nodes take one copy from upstream and little more time than it takes (seed ${seed})`, () => {
   const sizeBytes = 200 * mib
   const swarm = new Swarm({ nodes: 8, sizeBytes, ...links, seed })
@@ -18,6 +28,20 @@ test(`eight nodes take one copy from upstream and little more time than it takes
   assert.ok(copies < 1.01, `${copies} copies`)
   const idealMs = (sizeBytes / links.upstreamRate) * 1000
   assert.ok(makespanMs < 1.3 * idealMs, `${makespanMs} ms instead of ${idealMs}`)
+})
+
+test('a small blob from a slow upstream, which shows in steps of seconds, makes nobody give its parent up', () => {
+  const { copies, makespanMs, done } = smallBlob(0, seed)
+  assert.equal(done, 20)
+  assert.ok(copies < 1.01, `${copies} copies`)
+  assert.ok(makespanMs < 1.5 * smallIdealMs, `${makespanMs} ms instead of ${smallIdealMs}`)
+})
+
+test('twenty nodes that get no processor for up to a second, half of all time, take little more than one copy', () => {
+  const runs = Array.from({ length: 10 }, (_, index) => smallBlob(1000, index))
+  const copies = runs.reduce((sum, run) => sum + run.copies, 0) / runs.length
+  for (const { done } of runs) assert.equal(done, 20)
+  assert.ok(copies <= 1.3, `${copies} copies`)
 })
 
 test('three hundred nodes are done in less than twice the ideal time, and the tree stays shallow', () => {

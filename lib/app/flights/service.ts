@@ -5,9 +5,10 @@ import type { FlightView } from '../../core/ops-view.ts'
 import type { Member, MemberChange } from '../../core/peer.ts'
 import type { PeerId } from '../../core/peer-id.ts'
 import type { Clock, Logger, Metrics, Service } from '../../core/ports.ts'
-import { Claimant, type ClaimantEffect, type ClaimantEvent } from '../../flights/claimant.ts'
+import { Claimant } from '../../flights/claimant.ts'
+import type { ClaimantEffect, ClaimantEvent } from '../../flights/claimant-events.ts'
 import type { FlightKey } from '../../flights/flight-key.ts'
-import type { FlightMessage } from '../../flights/messages.ts'
+import type { FlightMessage, Progress } from '../../flights/messages.ts'
 import { defaultFlightSettings, type FlightSettings } from '../../flights/settings.ts'
 import { Steward, type StewardEffect, type StewardEvent } from '../../flights/steward.ts'
 import { type DownloadStore, Downloads } from './downloads.ts'
@@ -21,7 +22,9 @@ const tickMs = 1000
 /** Children that a node takes, unless it gives less to peers at once. */
 const maxSlots = 4
 /** A claim is settled by then, whatever happens to its timers. */
-const maxClaimMs = 1000
+const maxClaimMs = 5000
+/** A store that shows a download no sooner leaves this node to follow others, without being followed. */
+const maxGlanceMs = 4000
 
 export type ClaimVerdict =
   | { readonly role: 'lead' | 'upstream' }
@@ -57,7 +60,7 @@ export interface FlightsService extends Service {
     key: FlightKey,
     asked: { readonly lost: readonly PeerId[]; readonly holders: readonly PeerId[] },
   ): Promise<ClaimVerdict | undefined>
-  /** Is this node getting it, so that a peer may follow? */
+  /** Is this node getting it, so that the peer that asks may follow? That one does is a sign that others pull the same. */
   serves(key: FlightKey): boolean
   note(note: FlightNote): Promise<'alive' | 'lost'>
   memberChanged(change: MemberChange): void
@@ -151,10 +154,23 @@ export function createFlightsService(options: FlightsOptions): FlightsService {
 
   async function look(key: FlightKey): Promise<void> {
     const progress = await downloads.look(key)
-    if (!claimant.serves(key)) downloads.forget(key)
+    if (!claimant.hasRole(key)) downloads.forget(key)
     else if (progress?.state === 'done' && options.hasLocal(key.registry, key.digest))
       step({ type: 'held', key })
     else step({ type: 'seen', key, progress })
+  }
+
+  async function glance(key: FlightKey): Promise<Progress | undefined> {
+    const looking = downloads.glance(key)
+    const { promise: tooLate, resolve } = Promise.withResolvers<'too late'>()
+    const timer = setTimeout(() => resolve('too late'), maxGlanceMs)
+    const looked = await Promise.race([looking, tooLate])
+    clearTimeout(timer)
+    if (looked !== 'too late') return looked?.state === 'wrong' ? undefined : looked
+    void looking.then(() => {
+      if (!claimant.hasRole(key)) downloads.forget(key)
+    })
+    return undefined
   }
 
   /** One timer, for whatever is due next. */
@@ -187,12 +203,11 @@ export function createFlightsService(options: FlightsOptions): FlightsService {
     },
     async claim(key, { lost, holders }) {
       if (!running || !isEnabled(key.registry)) return holders.length > 0 ? undefined : { role: 'upstream' }
-      const looked = await downloads.glance(key)
-      const seen = looked?.state === 'wrong' ? undefined : looked
+      const seen = await glance(key)
       // Nobody would answer any more.
       if (!running) return holders.length > 0 ? undefined : { role: 'upstream' }
       if (holders.length > 0 && (seen?.sizeBytes ?? 0) < arrangedFromBytes) {
-        if (!claimant.serves(key)) downloads.forget(key)
+        if (!claimant.hasRole(key)) downloads.forget(key)
         return undefined
       }
       const choices = stewards.of(key, memberOf)
@@ -220,13 +235,17 @@ export function createFlightsService(options: FlightsOptions): FlightsService {
         },
         'a claim was answered',
       )
-      if (!claimant.serves(key)) downloads.forget(key)
+      if (!claimant.hasRole(key)) downloads.forget(key)
       return verdict
     },
-    serves: (key) => isEnabled(key.registry) && claimant.serves(key),
+    serves(key) {
+      const serves = isEnabled(key.registry) && claimant.serves(key)
+      if (serves) step({ type: 'followed' })
+      return serves
+    },
     async note({ registry, digest, parent, what, bytes }) {
       const key = { registry, digest }
-      if (what === 'running') return claimant.watch(key, parent, clock.monotonicMs())
+      if (what === 'running') return claimant.watch(key, parent, bytes, clock.monotonicMs())
       metrics.count('starling_flight_bytes_total', {}, bytes)
       if (what === 'wrong') {
         const node = memberOf(parent)?.record.name

@@ -39,14 +39,14 @@ export class Stewards {
     return chooseStewards(this.#contendersOf(key.registry), keyText(key), 1)[0]
   }
 
-  /** First and second choice, with what their answers may take. */
+  /** First and second choice, with what their answers may take at least. */
   of(key: FlightKey, memberOf: (peerId: PeerId) => Member | undefined): StewardChoice[] {
-    const { claimBudgetMs, secondBudgetMs } = this.#parts.settings
-    return chooseStewards(this.#contendersOf(key.registry), keyText(key), choices).map((peerId, index) => {
+    const { claimBudgetMs } = this.#parts.settings
+    return chooseStewards(this.#contendersOf(key.registry), keyText(key), choices).map((peerId) => {
       const member = memberOf(peerId)
       const usualMs = Math.min(roundTrips * (member?.rttMs ?? 0), maxBudgetMs)
-      const budgetMs = Math.max(index === 0 ? claimBudgetMs : secondBudgetMs, usualMs)
-      return { peerId, budgetMs, doubtful: member?.state !== 'alive' }
+      const budgetMs = Math.max(claimBudgetMs, usualMs)
+      return { peerId, budgetMs, doubtful: member?.state !== 'alive', self: member?.self === true }
     })
   }
 

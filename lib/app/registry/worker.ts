@@ -71,6 +71,7 @@ async function main(data: RegistryWorkerData): Promise<void> {
   const { limits } = data
   const control = createControlClient(data.controlPort, {
     timeoutMs: limits.lookupTimeoutMs,
+    claimTimeoutMs: limits.flightCeilingMs / 2,
     maxInFlight: limits.maxConnections,
   })
   const cached = withLookupCache(control, () => clock.monotonicMs())

@@ -98,7 +98,8 @@ async function fromParent(following: Following): Promise<TransferResult> {
   const parent = found.candidates[0]?.peer.peerId
   const isFlight = found.flight === 'follow'
   const watch = async (): Promise<void> => {
-    if (parent !== undefined && (await note(services, found, parent, 'running', 0)) === 'lost') ended.abort()
+    if (parent !== undefined && (await note(services, found, parent, 'running', body.next)) === 'lost')
+      ended.abort()
   }
   const timer = isFlight ? setInterval(() => void watch(), watchIntervalMs) : undefined
   try {

@@ -1,15 +1,20 @@
 import type { PeerId } from '../../../lib/core/peer-id.ts'
-import { Claimant, type ClaimantEffect, type ClaimantEvent } from '../../../lib/flights/claimant.ts'
+import { Claimant } from '../../../lib/flights/claimant.ts'
+import type { ClaimantEffect, ClaimantEvent } from '../../../lib/flights/claimant-events.ts'
 import { type FlightKey, keyText } from '../../../lib/flights/flight-key.ts'
 import type { FlightMessage, Progress } from '../../../lib/flights/messages.ts'
 import { chooseStewards, contender } from '../../../lib/flights/rendezvous.ts'
 import { defaultFlightSettings } from '../../../lib/flights/settings.ts'
 import { Steward } from '../../../lib/flights/steward.ts'
-import { key, peer } from '../../flights/support.ts'
+import { digestOf, key, peer } from '../../flights/support.ts'
 import { EventQueue } from '../event-queue.ts'
 import { seededRng } from '../random.ts'
+import { Pauses } from './pauses.ts'
 
 const stepBytes = 2 ** 20
+/** The manifest comes before the blob, and takes no time beside it. */
+const manifest: FlightKey = { registry: key.registry, digest: digestOf('manifest') }
+const manifestMs = 50
 
 export interface SwarmOptions {
   readonly nodes: number
@@ -23,6 +28,8 @@ export interface SwarmOptions {
   readonly delayMs?: number
   readonly tickMs?: number
   readonly zones?: number
+  /** Each node gets no processor now and then, for up to this long, and half of all time. */
+  readonly pauseMs?: number
   readonly seed: number
 }
 
@@ -59,12 +66,14 @@ export class Swarm {
   readonly #byPeer = new Map<PeerId, SwarmNode>()
   readonly #rng
   readonly #wakes = new Map<SwarmNode, number>()
+  readonly #pauses: Pauses
   #nowMs = 0
   #upstreamCut = false
 
   constructor(options: SwarmOptions) {
     this.#options = options
     this.#rng = seededRng(options.seed)
+    this.#pauses = new Pauses(options.nodes, options.pauseMs ?? 0, options.seed)
     const contenders = Array.from({ length: options.nodes }, (_, index) => contender(peer(index)))
     const chosen = new Map<string, PeerId[]>()
     const stewardsOf = (of: FlightKey): PeerId[] => {
@@ -148,14 +157,17 @@ export class Swarm {
   }
 
   #begin(node: SwarmNode): void {
-    node.wanted = true
-    this.#claim(node)
+    this.#claim(node, manifest)
   }
 
-  #claim(node: SwarmNode): void {
-    const stewards = this.#stewardsOf(key).map((peerId) => ({ peerId, budgetMs: 20 }))
-    const seen = this.#seen(node)
-    const want = { request: 1, ...key, seen, slots: 4, lost: node.lost, holders: [], stewards } as const
+  #claim(node: SwarmNode, of = key): void {
+    const stewards = this.#stewardsOf(of).map((peerId) => ({
+      peerId,
+      budgetMs: defaultFlightSettings.claimBudgetMs,
+      self: peerId === node.peerId,
+    }))
+    const seen = of === key ? this.#seen(node) : ({ state: 'open', offset: 0, sizeBytes: 1000 } as const)
+    const want = { request: 1, ...of, seen, slots: 4, lost: node.lost, holders: [], stewards } as const
     this.#step(node, { type: 'want', ...want })
   }
 
@@ -178,7 +190,7 @@ export class Swarm {
     const planned = this.#wakes.get(node)
     if (wakeAtMs === undefined || (planned !== undefined && planned <= wakeAtMs)) return
     this.#wakes.set(node, wakeAtMs)
-    this.#queue.push(Math.max(wakeAtMs, this.#nowMs), () => {
+    this.#queue.push(this.#pauses.runsAt(node.index, Math.max(wakeAtMs, this.#nowMs)), () => {
       if (this.#wakes.get(node) === wakeAtMs) this.#wakes.delete(node)
       this.#step(node, { type: 'wake' })
     })
@@ -187,14 +199,30 @@ export class Swarm {
   #perform(node: SwarmNode, effect: ClaimantEffect): void {
     if (effect.type === 'send') this.#send(node, effect.to, effect.message)
     else if (effect.type === 'look') {
-      this.#queue.push(this.#nowMs, () =>
-        this.#step(node, { type: 'seen', key: effect.key, progress: this.#seen(node) }),
-      )
+      if (effect.key.digest !== key.digest) return
+      this.#queue.push(this.#nowMs, () => this.#step(node, { type: 'seen', key, progress: this.#seen(node) }))
+    } else if (effect.type === 'verdict' && effect.key.digest === manifest.digest) {
+      if (effect.parent !== undefined) this.#follow(effect.parent)
+      this.#queue.push(this.#nowMs + manifestMs, () => {
+        this.#step(node, { type: 'held', key: manifest })
+        node.wanted = true
+        this.#claim(node)
+      })
     } else if (effect.type === 'verdict' && node.doneMs === undefined) {
-      const parent = effect.parent === undefined ? undefined : this.#byPeer.get(effect.parent)
+      const parent = effect.parent === undefined ? undefined : this.#follow(effect.parent)
       node.source = effect.verdict === 'follow' && parent !== undefined ? parent : 'upstream'
       node.grewMs = this.#nowMs
     }
+  }
+
+  /** It asks its parent for the bytes. */
+  #follow(peerId: PeerId): SwarmNode | undefined {
+    const parent = this.#byPeer.get(peerId)
+    if (parent !== undefined)
+      this.#queue.push(this.#pauses.runsAt(parent.index, this.#nowMs), () =>
+        this.#step(parent, { type: 'followed' }),
+      )
+    return parent
   }
 
   #send(from: SwarmNode, to: PeerId, message: FlightMessage): void {
@@ -204,7 +232,8 @@ export class Swarm {
     const target = this.#byPeer.get(to)
     if (isLost || target === undefined) return
     const delay = to === from.peerId ? 0 : delayMs * (0.5 + this.#rng.next())
-    this.#queue.push(this.#nowMs + delay, () => this.#received(target, from.peerId, message))
+    const atMs = this.#pauses.runsAt(target.index, this.#nowMs + delay)
+    this.#queue.push(atMs, () => this.#received(target, from.peerId, message))
   }
 
   #received(node: SwarmNode, from: PeerId, message: FlightMessage): void {
@@ -252,7 +281,7 @@ export class Swarm {
     if (source !== 'upstream') {
       const isStalled = this.#nowMs - node.grewMs >= defaultFlightSettings.ceilingMs
       const dead = isStalled || !source.alive || !source.claimant.serves(key)
-      if (dead || node.claimant.watch(key, source.peerId, this.#nowMs) === 'lost') {
+      if (dead || node.claimant.watch(key, source.peerId, node.offset, this.#nowMs) === 'lost') {
         node.lost = [...node.lost, source.peerId].slice(-6)
         node.source = 'none'
         this.#claim(node)
