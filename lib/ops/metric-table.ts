@@ -49,6 +49,9 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_broadcast_received_total: counter('Messages from the mesh', 'verdict'),
   starling_broadcast_dropped_total: counter('Messages that could not be published', 'reason'),
 
+  starling_catalog_announcement_gap_seconds: gauge(
+    'Least time between two own announcements, longer while many come from others',
+  ),
   starling_catalog_comparisons_total: counter('Comparisons of the catalog with a neighbour', 'outcome'),
   starling_catalog_epochs_raised_total: counter('Own epochs raised because others knew a later one'),
   starling_catalog_held_total: counter('Deltas that waited for their origin to become known', 'outcome'),
@@ -58,6 +61,9 @@ export const metricTable: Readonly<Record<MetricName, MetricSpec>> = {
   starling_catalog_recalled_total: counter(
     'Inventories of an earlier start that were kept on disk',
     'outcome',
+  ),
+  starling_catalog_reminders_left_out_total: counter(
+    'Reminders of own announcements that were not sent because many come from others',
   ),
   starling_catalog_repairs_total: counter('Repairs of gaps in the catalog', 'outcome'),
   starling_catalog_requests_total: counter('Requests of neighbours that the catalog answered', 'kind'),

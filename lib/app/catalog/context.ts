@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { AnnouncementPace } from '../../catalog/announcement-pace.ts'
 import { publicKeyObject } from '../../catalog/checkpoint.ts'
 import { HeldDeltas } from '../../catalog/held-deltas.ts'
 import { LocalInventory } from '../../catalog/local-inventory.ts'
@@ -64,6 +65,8 @@ export class CatalogContext {
   readonly timers: CatalogTimers
   readonly logger: Logger
   readonly local: LocalInventory
+  /** Of all registries together: they share the cores. */
+  readonly pace = new AnnouncementPace()
   readonly registries = new Map<string, MirroredRegistry>()
   readonly changeListeners = new Set<(registry: string) => void>()
   stopped = false

@@ -1,3 +1,4 @@
+import { reminderMs } from '../../catalog/announcement-pace.ts'
 import { type Checkpoint, signCheckpoint } from '../../catalog/checkpoint.ts'
 import { deltaContentBytes, encodeDelta } from '../../catalog/delta.ts'
 import { changeSize, type ElementChange, maxInventoryElements } from '../../catalog/elements.ts'
@@ -8,15 +9,9 @@ import { publicKeyFromPeerId } from '../../core/peer-id.ts'
 import type { CatalogContext, MirroredRegistry } from './context.ts'
 import type { EpochStore } from './epoch.ts'
 
-/** Changes wait so long for others that belong to them. */
-const batchMs = 25
-/** At most one message for each registry in this time. */
-const minGapMs = 100
 /** A change that would take more messages than this is told by a bare checkpoint, and fetched. */
 const maxDeltasInRow = 4
 const retryMs = 5_000
-/** What follows a lost message shows that it is missing; the last one of a row is followed by its bare checkpoint. */
-const reminderMs = { min: 1_000, max: 2_000 }
 
 /** Announces what this node offers. It alone changes own inventories, one change at a time. */
 export class CatalogPublisher {
@@ -60,10 +55,11 @@ export class CatalogPublisher {
   }
 
   /** There may be something to announce. */
-  schedule(mirrored: MirroredRegistry, delayMs = batchMs): void {
+  schedule(mirrored: MirroredRegistry, delayMs = 0): void {
     if (this.#epoch === 0 || this.#scheduled.has(mirrored) || this.#context.isOver(mirrored)) return
     const sentMs = this.#sentMs.get(mirrored) ?? Number.NEGATIVE_INFINITY
-    const waitMs = Math.max(delayMs, minGapMs - (this.#context.options.clock.monotonicMs() - sentMs))
+    const { clock, rng } = this.#context.options
+    const waitMs = Math.max(delayMs, this.#context.pace.waitMs(clock.monotonicMs(), sentMs, rng))
     const cancel = this.#context.timers.after(waitMs, () => {
       this.#scheduled.delete(mirrored)
       this.#enqueue(mirrored, () => this.#announce(mirrored))
@@ -154,7 +150,10 @@ export class CatalogPublisher {
   }
 
   #send(mirrored: MirroredRegistry, checkpoint: Checkpoint, change: ElementChange | undefined): void {
-    this.#sentMs.set(mirrored, this.#context.options.clock.monotonicMs())
+    const nowMs = this.#context.options.clock.monotonicMs()
+    this.#sentMs.set(mirrored, nowMs)
+    const gapSeconds = this.#context.pace.gapMs(nowMs) / 1000
+    this.#context.options.metrics.set('starling_catalog_announcement_gap_seconds', gapSeconds)
     this.#context.changed(mirrored)
     this.#broadcast(mirrored, change === undefined ? 'checkpoint' : 'delta', checkpoint, change)
     this.#reminders.get(mirrored)?.()
@@ -166,7 +165,11 @@ export class CatalogPublisher {
   #remindOf(mirrored: MirroredRegistry, checkpoint: Checkpoint): void {
     const cancel = this.#context.timers.after(this.#context.between(reminderMs.min, reminderMs.max), () => {
       this.#reminders.delete(mirrored)
-      if (!this.#context.isOver(mirrored)) this.#broadcast(mirrored, 'reminder', checkpoint)
+      if (this.#context.isOver(mirrored)) return
+      const { clock, metrics } = this.#context.options
+      if (this.#context.pace.isBusy(clock.monotonicMs()))
+        metrics.count('starling_catalog_reminders_left_out_total')
+      else this.#broadcast(mirrored, 'reminder', checkpoint)
     })
     this.#reminders.set(mirrored, cancel)
   }

@@ -57,6 +57,7 @@ export class CatalogReceiver {
     const outcome = this.#judge(registry, from, message)
     this.#context.options.metrics.count('starling_catalog_messages_total', { outcome })
     const verdict = verdicts[outcome] ?? 'accept'
+    if (verdict === 'accept') this.#context.pace.heard(this.#context.options.clock.monotonicMs())
     if (verdict === 'reject' || outcome === 'wrong-set-hash' || outcome === 'conflict') {
       this.#context.warnSometimes(outcome, { registry, from, outcome }, 'a catalog message cannot be used')
     }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { encodeDelta } from '../../../lib/catalog/delta.ts'
+import { AnnouncementPace } from '../../../lib/catalog/announcement-pace.ts'
 import { digestOf, makeIdentity, TestOrigin, tagPair } from '../../catalog/support.ts'
 import { Histogram } from '../histogram.ts'
 import { segmentDelayMs } from '../network-model.ts'
 import { seededRng } from '../random.ts'
 import type { ScenarioOptions, SimScenario } from '../scenario.ts'
+import { Announcer } from './announcer.ts'
 import { measuredCosts } from './costs.ts'
 import { GossipOverlay } from './overlay.ts'
 import { SampledCatalog } from './sampled-catalog.ts'
@@ -12,7 +13,7 @@ import { drawTopology } from './topology.ts'
 
 const secondMs = 1000
 const minuteMs = 60_000
-/** Headers of yamux, TLS, TCP and IPv4 around a frame that has a segment of its own. */
+/** Headers of yamux, TLS, TCP and IPv4 around a write that has a segment of its own. */
 const overheadBytes = 86
 /** A registry is compared with a neighbour so often, each sends about half of it. */
 const comparisonMs = 30_000
@@ -20,8 +21,6 @@ const comparisonMs = 30_000
 const samples = 3
 /** All deliveries of a message, p99. */
 const deliveredWithinMs = 2_000
-/** The last delta of a node is followed by its bare checkpoint after 1 to 2 s (`CatalogPublisher`). */
-const reminderMs = { min: 1_000, max: 2_000 }
 /** Blobs of an image, in the deltas in which a pull announces them. */
 const blobsOfPull = [3, 3, 2]
 
@@ -40,9 +39,12 @@ interface Plan {
 class Announcements {
   readonly overlay: GossipOverlay
   readonly delivered = new Histogram(1)
+  /** From a change to the message that tells it. */
+  readonly waited = new Histogram(1)
   readonly #options: ScenarioOptions
   readonly #rng: ReturnType<typeof seededRng>
-  readonly #origins = new Map<number, TestOrigin>()
+  readonly #announcers = new Map<number, Announcer>()
+  readonly #paces: readonly AnnouncementPace[]
   readonly #bytes = new Map<number, Uint8Array>()
   readonly #sentMs: number[] = []
   readonly #heardBy: number[] = []
@@ -54,6 +56,7 @@ class Announcements {
     this.#options = options
     this.#rng = seededRng(seed)
     const identity = (node: number) => makeIdentity(`${seed} ${node}`)
+    this.#paces = Array.from({ length: nodes }, () => new AnnouncementPace())
     const peerIds = Array.from({ length: nodes }, (_, node) => identity(node).peerId)
     for (let node = 0; node < Math.min(samples, nodes); node++)
       this.#sampled.set(node, new SampledCatalog(peerIds[node]!, peerIds))
@@ -73,19 +76,15 @@ class Announcements {
     return this.#sentMs.length
   }
 
-  /** A node pulls an image: it announces the blobs as they come, and reminds of the last message. */
+  /** A node pulls an image, whose blobs come one after the other. */
   pull(node: number, image: string): void {
-    const origin = this.#origins.get(node) ?? new TestOrigin(makeIdentity(`${this.#options.seed} ${node}`))
-    this.#origins.set(node, origin)
+    const announcer = this.#announcerOf(node)
     let blob = 0
     for (const [part, count] of blobsOfPull.entries()) {
       this.#at(part * (100 + 400 * this.#rng.next()), () => {
         const add = Array.from({ length: count }, () => digestOf(`${image} ${blob++}`))
         const isLast = part === blobsOfPull.length - 1
-        const tag = isLast ? [tagPair('library/app', image, add[0]!)] : []
-        this.#publish(node, encodeDelta(origin.step({ add, tag })))
-        const afterMs = reminderMs.min + (reminderMs.max - reminderMs.min) * this.#rng.next()
-        if (isLast) this.#at(afterMs, () => this.#publish(node, encodeDelta(origin.bare())))
+        announcer.change(add, isLast ? [tagPair('library/app', image, add[0]!)] : [])
       })
     }
   }
@@ -116,8 +115,8 @@ class Announcements {
       `I7: seed ${seed}: message ${lacking} has reached ${this.#heardBy[lacking]} nodes`,
     )
     for (const [node, catalog] of this.#sampled) {
-      const own = this.#origins.get(node)
-      catalog.assertKnows([...this.#origins.values()].filter((origin) => origin !== own))
+      const others = [...this.#announcers].filter(([other]) => other !== node)
+      catalog.assertKnows(others.map(([, { origin }]) => origin))
     }
     const lateMs = this.delivered.quantile(0.99)
     assert.ok(!(lateMs > deliveredWithinMs), `seed ${seed}: p99 of deliveries ${lateMs} ms`)
@@ -125,6 +124,21 @@ class Announcements {
 
   comparisonBytes(): number {
     return this.#sampled.get(0)!.comparisonBytes()
+  }
+
+  #announcerOf(node: number): Announcer {
+    const known = this.#announcers.get(node)
+    if (known !== undefined) return known
+    const origin = new TestOrigin(makeIdentity(`${this.#options.seed} ${node}`))
+    const announcer = new Announcer(origin, this.#paces[node]!, {
+      nowMs: () => this.overlay.nowMs,
+      rng: this.#rng,
+      after: (delayMs, run) => this.#at(delayMs, run),
+      publish: (bytes) => this.#publish(node, bytes),
+      waited: (durationMs) => this.waited.add(durationMs),
+    })
+    this.#announcers.set(node, announcer)
+    return announcer
   }
 
   #at(afterMs: number, run: () => void): void {
@@ -144,6 +158,7 @@ class Announcements {
   #hear(node: number, message: number, atMs: number): boolean {
     this.delivered.add(atMs - this.#sentMs[message]!)
     this.#heardBy[message]!++
+    this.#paces[node]!.heard(this.overlay.nowMs)
     this.#sampled.get(node)?.receive(this.#bytes.get(message)!)
     return true
   }
@@ -169,14 +184,14 @@ function scenario(name: string, title: string, planOf: (options: ScenarioOptions
       }
       pullFor(plan.warmUpMs)
       const workedBefore = overlay.cores.workedMs.slice()
-      const [bytesBefore, framesBefore] = [overlay.sentBytes.slice(), overlay.sentFrames.slice()]
+      const [bytesBefore, writesBefore] = [overlay.sentBytes.slice(), overlay.sentWrites.slice()]
       const startMs = overlay.nowMs
       pullFor(plan.durationMs)
       const busySeconds = (overlay.nowMs - startMs) / secondMs
       const cpu = overlay.cores.workedMs.map((worked, at) => (worked - workedBefore[at]!) / busySeconds / 10)
       const kibibytes = overlay.sentBytes.map((bytes, at) => {
-        const frames = overlay.sentFrames[at]! - framesBefore[at]!
-        return (bytes - bytesBefore[at]! + frames * overheadBytes) / busySeconds / 1024
+        const writes = overlay.sentWrites[at]! - writesBefore[at]!
+        return (bytes - bytesBefore[at]! + writes * overheadBytes) / busySeconds / 1024
       })
       play.run(10 * secondMs)
       play.assertAgree()
@@ -188,6 +203,8 @@ function scenario(name: string, title: string, planOf: (options: ScenarioOptions
           'nodes',
           'simulated s',
           'messages',
+          'announced after: p50 ms',
+          'p99 ms',
           'delivered: p50 ms',
           'p99 ms',
           'max ms',
@@ -204,6 +221,7 @@ function scenario(name: string, title: string, planOf: (options: ScenarioOptions
             options.nodes,
             Math.round(busySeconds),
             play.messages,
+            ...[0.5, 0.99].map((share) => play.waited.quantile(share).toFixed(0)),
             ...[0.5, 0.99, 1].map((share) => play.delivered.quantile(share).toFixed(0)),
             copies.toFixed(1),
             ...[kibibytes, cpu].flatMap((values) => [

@@ -13,6 +13,8 @@ const { Dlazy, gossipFactor, heartbeatInterval, idontwantMinDataSize, mcacheGoss
   gossipSettings
 
 const kinds = { copy: 0, idontwant: 1, ihave: 2, iwant: 3, graft: 4, prune: 5, heartbeat: 6 } as const
+/** Added to the kind of a frame that travels in the same write as the one before it. */
+const joined = 8
 
 export interface OverlayOptions {
   readonly nodes: number
@@ -44,9 +46,9 @@ export class GossipOverlay {
   readonly mesh: Mesh
   readonly counts: GossipCounts = noCounts()
   readonly cores: Cores
-  /** Bytes that each node has sent, in frames of gossipsub. */
+  /** Bytes that each node has sent, in frames of gossipsub, and in how many writes. */
   readonly sentBytes: Float64Array
-  readonly sentFrames: Float64Array
+  readonly sentWrites: Float64Array
   readonly #options: OverlayOptions
   readonly #rng: Rng
   readonly #queue = new PackedQueue()
@@ -58,6 +60,9 @@ export class GossipOverlay {
   readonly #history: number[][][]
   /** For each node and link, when the last bytes of that connection arrive. */
   readonly #lastMs: Float64Array[]
+  /** For each node and link, the turn in which it was last written to. */
+  readonly #turns: Float64Array[]
+  #turn = 0
   /** For each node, asks of a peer since the last heartbeat. */
   readonly #asks: Map<number, number>[]
   #nowMs = 0
@@ -69,9 +74,10 @@ export class GossipOverlay {
     this.mesh = new Mesh(nodes, edges, this.#rng)
     this.cores = new Cores(cores === 'shared' ? 1 : nodes)
     this.sentBytes = new Float64Array(nodes)
-    this.sentFrames = new Float64Array(nodes)
+    this.sentWrites = new Float64Array(nodes)
     this.#history = Array.from({ length: nodes }, () => Array.from({ length: mcacheLength }, () => []))
     this.#lastMs = this.mesh.links.map((links) => new Float64Array(links.length))
+    this.#turns = this.mesh.links.map((links) => new Float64Array(links.length))
     this.#asks = Array.from({ length: nodes }, () => new Map())
     for (const [from, to] of edges) {
       for (const [node, peer] of [[to, from] as const, [from, to] as const])
@@ -94,6 +100,7 @@ export class GossipOverlay {
     seen[node] = 1
     this.#messages.push({ sizeBytes, seen, notWanted: new Set(), asked: new Map() })
     this.#history[node]![0]!.push(message)
+    this.#turn++
     this.cores.work(node, this.#nowMs, costs.publishMs)
     for (const { peer } of this.mesh.links[node]!) this.#sendCopy(node, peer, message)
     return message
@@ -123,14 +130,20 @@ export class GossipOverlay {
     this.#messages[message] = undefined
   }
 
-  #handle(kind: number, node: number, peer: number, what: number): void {
+  #handle(kindAndJoined: number, node: number, peer: number, what: number): void {
+    this.#turn++
+    const kind = kindAndJoined & (joined - 1)
+    if (kind === kinds.heartbeat) {
+      this.#heartbeat(node)
+      return
+    }
     const { costs } = this.#options
+    this.cores.work(node, this.#nowMs, kindAndJoined >= joined ? costs.joinedMs : costs.receiveMs)
     switch (kind) {
       case kinds.copy:
         this.#receive(node, peer, what)
         break
       case kinds.idontwant:
-        this.cores.work(node, this.#nowMs, costs.controlMs)
         this.#messages[what]?.notWanted.add(node * this.#options.nodes + peer)
         break
       case kinds.ihave:
@@ -140,15 +153,10 @@ export class GossipOverlay {
         this.#answer(node, peer, this.#takeList(what))
         break
       case kinds.graft:
-        this.cores.work(node, this.#nowMs, costs.controlMs)
         if (this.mesh.grafted(node, peer, this.#nowMs) === 'prune') this.#tellMesh(node, peer, 'prune')
         break
       case kinds.prune:
-        this.cores.work(node, this.#nowMs, costs.controlMs)
         this.mesh.pruned(node, peer, this.#nowMs)
-        break
-      case kinds.heartbeat:
-        this.#heartbeat(node)
         break
     }
   }
@@ -158,7 +166,7 @@ export class GossipOverlay {
     const spread = this.#messages[message]
     if (spread === undefined) return
     const kibibytes = spread.sizeBytes / 1024
-    const doneMs = this.cores.work(node, this.#nowMs, costs.receiveMs + kibibytes * costs.kibibyteMs)
+    const doneMs = this.cores.work(node, this.#nowMs, kibibytes * costs.kibibyteMs)
     if (spread.seen[node] === 1) return
     spread.seen[node] = 1
     if (onDelivery?.(node, message, doneMs) === false) return
@@ -169,7 +177,7 @@ export class GossipOverlay {
       for (const link of links) {
         if (!link.inMesh || link.peer === peer) continue
         this.counts.idontwant++
-        this.#send(kinds.idontwant, node, link.peer, message, frameSizes.idontwant, costs.sendMs)
+        this.#send(kinds.idontwant, node, link.peer, message, frameSizes.idontwant)
       }
     }
     for (const link of links) {
@@ -179,17 +187,15 @@ export class GossipOverlay {
   }
 
   #hearOf(node: number, peer: number, list: readonly number[]): void {
-    this.cores.work(node, this.#nowMs, this.#options.costs.controlMs)
     const lacking = list.filter((message) => this.#messages[message]?.seen[node] === 0)
     if (lacking.length === 0) return
     this.counts.iwant++
     const sizeBytes = frameSizes.control + lacking.length * frameSizes.id
     this.#lists.set(this.#listed, { list: lacking, frames: 1 })
-    this.#send(kinds.iwant, node, peer, this.#listed++, sizeBytes, this.#options.costs.sendMs)
+    this.#send(kinds.iwant, node, peer, this.#listed++, sizeBytes)
   }
 
   #answer(node: number, peer: number, list: readonly number[]): void {
-    this.cores.work(node, this.#nowMs, this.#options.costs.controlMs)
     const asks = (this.#asks[node]!.get(peer) ?? 0) + 1
     this.#asks[node]!.set(peer, asks)
     if (asks > maxAsksPerHeartbeat) return
@@ -217,7 +223,7 @@ export class GossipOverlay {
       const told = shuffled(outside, this.#rng).slice(0, Math.max(Dlazy, gossipFactor * outside.length))
       const sizeBytes = frameSizes.ihave + list.length * frameSizes.id
       this.#lists.set(this.#listed, { list, frames: told.length })
-      for (const peer of told) this.#send(kinds.ihave, node, peer, this.#listed, sizeBytes, costs.sendMs)
+      for (const peer of told) this.#send(kinds.ihave, node, peer, this.#listed, sizeBytes)
       this.counts.ihave += told.length
       this.#listed++
     }
@@ -228,15 +234,13 @@ export class GossipOverlay {
 
   #tellMesh(node: number, peer: number, what: 'graft' | 'prune'): void {
     this.counts[what]++
-    this.#send(kinds[what], node, peer, 0, frameSizes[what], this.#options.costs.sendMs)
+    this.#send(kinds[what], node, peer, 0, frameSizes[what])
   }
 
   #sendCopy(node: number, peer: number, message: number): void {
-    const { costs } = this.#options
     const { sizeBytes } = this.#messages[message]!
     this.counts.copies++
-    const costMs = costs.sendMs + (sizeBytes / 1024) * costs.kibibyteMs
-    this.#send(kinds.copy, node, peer, message, sizeBytes + frameSizes.message, costMs)
+    this.#send(kinds.copy, node, peer, message, sizeBytes + frameSizes.message)
   }
 
   #takeList(id: number): readonly number[] {
@@ -245,16 +249,20 @@ export class GossipOverlay {
     return entry.list
   }
 
-  #send(kind: number, node: number, peer: number, what: number, sizeBytes: number, costMs: number): void {
+  /** Frames of one turn to one peer leave in one write, and arrive in one read (see `GossipCosts`). */
+  #send(kind: number, node: number, peer: number, what: number, sizeBytes: number): void {
     const { costs, delayMs } = this.#options
     this.counts.bytes += sizeBytes
     this.sentBytes[node]! += sizeBytes
-    this.sentFrames[node]!++
-    const leavesMs = this.cores.work(node, this.#nowMs, costMs)
-    const arrivesMs = leavesMs + costs.hopMs + (delayMs?.(this.#rng) ?? 0)
     const at = this.mesh.links[node]!.findIndex((link) => link.peer === peer)
+    const isJoined = this.#turns[node]![at] === this.#turn
+    this.#turns[node]![at] = this.#turn
+    if (!isJoined) this.sentWrites[node]!++
+    const costMs = (isJoined ? costs.joinedMs : costs.sendMs) + (sizeBytes / 1024) * costs.kibibyteMs
+    const leavesMs = this.cores.work(node, this.#nowMs, costMs)
     const lastMs = this.#lastMs[node]!
+    const arrivesMs = isJoined ? leavesMs : leavesMs + costs.hopMs + (delayMs?.(this.#rng) ?? 0)
     lastMs[at] = Math.max(lastMs[at]!, arrivesMs)
-    this.#queue.push(lastMs[at]!, kind, peer, node, what)
+    this.#queue.push(lastMs[at]!, isJoined ? kind + joined : kind, peer, node, what)
   }
 }

@@ -176,7 +176,9 @@ export const loss10 = lossy('loss-10', 0.1)
 
 export const slowNode = scenario('slow-node', 'one node loses 300 ms of its core each second', (play) => {
   const name = play.draw()
-  for (let second = 0; second < (play.options.quick ? 30 : 300); second++) {
+  const { nodes, quick } = play.options
+  const seconds = quick ? 30 : nodes > 1000 ? 60 : 300
+  for (let second = 0; second < seconds; second++) {
     play.kernel.occupy(name, 300)
     play.run(700 + 600 * play.kernel.rng.next())
   }
