@@ -15,6 +15,8 @@ export type { BodySink, TransferDeps, TransferJob, TransferResult }
 
 const maxTickMs = 100
 const minTickMs = 10
+/** After so much of a body a holder that failed may be well again: it was restarted, or its link was mended. */
+const returnBytes = 8 * 2 ** 20
 
 /**
  * Gets one body from candidates into a sink (DESIGN §6): the plan decides, this moves the bytes. Settles with an outcome, never
@@ -66,6 +68,7 @@ class Transfer {
       stripes: job.unranged === true ? undefined : stripes,
       width: () => widthAmong(this.#budget.transfers, stripes),
       begunSizeBytes: job.begunSizeBytes,
+      returnBytes: job.askedOnce === true || job.unranged === true ? undefined : returnBytes,
       budget: this.#budget,
       hedges: deps.hedges,
     })

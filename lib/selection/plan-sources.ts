@@ -1,7 +1,7 @@
 import type { Candidate } from '../core/lookup.ts'
 
-/** `disagrees`: says other things of the body than the first one, who may be the liar. */
-export type SourceState = 'ready' | 'busy' | 'failed' | 'disagrees'
+/** `disagrees`: says other things of the body than the first one, who may be the liar. `lied`: gave wrong bytes. */
+export type SourceState = 'ready' | 'busy' | 'failed' | 'disagrees' | 'lied'
 
 export interface Source {
   /** Bytes that it has, counted from the start. */
@@ -16,7 +16,11 @@ export interface Source {
   busyAnswers: number
   /** Was asked again after it had broken off, because there was nobody else. */
   askedAgain: boolean
+  /** The byte that the body needed when it failed. */
+  failedAt: number
 }
+
+export type Failure = Extract<SourceState, 'failed' | 'disagrees' | 'lied'>
 
 /** A candidate that answers so often that it is busy is given up. */
 const maxBusyAnswers = 30
@@ -24,6 +28,7 @@ const maxBusyAnswers = 30
 /** The candidates of one transfer, in the order in which they should be asked. */
 export class PlanSources {
   readonly #sources: Source[]
+  #returnedAt = Number.NEGATIVE_INFINITY
 
   constructor(candidates: readonly Pick<Candidate, 'reach'>[]) {
     this.#sources = candidates.map(newSource)
@@ -72,13 +77,33 @@ export class PlanSources {
     return source.askedAgain
   }
 
+  /**
+   * Nobody is left for the byte at `offset`: lets the one come back that failed longest ago, where the body has grown by
+   * `minBytes` since, and since somebody came back last. False where there is none.
+   */
+  returnOne(offset: number, minBytes: number): boolean {
+    if (offset - this.#returnedAt < minBytes) return false
+    const able = this.#sources.filter(
+      ({ state, reach, failedAt }) => state === 'failed' && reach > offset && offset - failedAt >= minBytes,
+    )
+    const first = able.reduce<Source | undefined>(
+      (best, source) => (best === undefined || source.failedAt < best.failedAt ? source : best),
+      undefined,
+    )
+    if (first === undefined) return false
+    this.#returnedAt = offset
+    first.state = 'ready'
+    return true
+  }
+
   /** Sources that are neither failed nor busy. */
   get readyCount(): number {
     return this.#sources.filter(({ state }) => state === 'ready').length
   }
 
-  fail(index: number, state: 'failed' | 'disagrees' = 'failed'): void {
-    this.get(index).state = state
+  /** @param offset the byte that the body needs next */
+  fail(index: number, state: Failure, offset: number): void {
+    Object.assign(this.get(index), { state, failedAt: offset })
   }
 
   busy(index: number, retryAtMs: number): void {
@@ -113,5 +138,6 @@ function newSource({ reach }: Pick<Candidate, 'reach'>): Source {
     retryAtMs: 0,
     busyAnswers: 0,
     askedAgain: false,
+    failedAt: 0,
   }
 }

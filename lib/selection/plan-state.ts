@@ -50,6 +50,11 @@ export class PlanState {
     return { holders: this.sources.readyCount, width: Math.min(most, width?.() ?? most) }
   }
 
+  /** The first byte of the body that is not there. */
+  get neededOffset(): number {
+    return this.body === undefined ? 0 : (this.spans[0]?.reached ?? this.frontier)
+  }
+
   nextId(): number {
     return this.#nextId++
   }
@@ -102,7 +107,7 @@ export class PlanState {
   fail(fetch: Fetch, state: 'failed' | 'disagrees', effects: PlanEffect[]): void {
     this.remove(fetch)
     effects.push({ type: 'failed', fetch: fetch.id, disagrees: state === 'disagrees' })
-    this.sources.fail(fetch.source, state)
+    this.sources.fail(fetch.source, state, this.neededOffset)
     if (this.given.givers.size === 0 && !this.committed && this.fetches.size === 0) this.rewind(effects)
   }
 

@@ -11,6 +11,8 @@ export interface PlanOptions {
   readonly width?: () => number
   /** The client has bytes before `wanted` already, of a blob of this size. */
   readonly begunSizeBytes?: number | undefined
+  /** Where nobody else is left, one that failed is asked again after so many bytes of the body; absent: never. */
+  readonly returnBytes?: number | undefined
   /** Memory for ranges that are fetched before it is their turn; what was reserved is released. */
   readonly budget: { reserve(bytes: number): boolean; release(bytes: number): void }
   /** Shared by all transfers; absent: no bound but that of each range. */

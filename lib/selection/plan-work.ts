@@ -34,7 +34,13 @@ export function assignWork(state: PlanState, effects: PlanEffect[]): void {
   }
   const goesOn =
     head !== undefined && (head.fetches.length > 0 || (state.body !== undefined && head.reached > head.end))
-  if (goesOn || state.sources.canServe(head === undefined ? state.frontier : state.offsetOf(head))) return
+  const offset = head === undefined ? state.frontier : state.offsetOf(head)
+  if (goesOn || state.sources.canServe(offset)) return
+  const { returnBytes } = state.options
+  if (state.committed && returnBytes !== undefined && state.sources.returnOne(offset, returnBytes)) {
+    assignWork(state, effects)
+    return
+  }
   state.end(effects)
   effects.push({ type: state.committed ? 'end-early' : 'not-found' })
 }

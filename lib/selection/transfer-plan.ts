@@ -11,8 +11,8 @@ import { type BodySpan, resolveWanted, wholeBody } from './wanted-bytes.ts'
  *
  * Invariants: "in order": the ranges that are not passed yet follow each other without a gap from the byte passed last.
  * "Bounded": only the first range is fetched without a reservation. "Ends": each request that does not end well takes
- * its candidate out, is the only one after which it was asked again, is one of a bounded number of answers that it is busy, or
- * was overtaken by one that went on; and a range is asked for twice a bounded number of times.
+ * its candidate out (one comes back for each `returnBytes` of the body), is the only one after which it was asked again, is one of a bounded number
+ * of answers that it is busy, or was overtaken by one that went on; and a range is asked for twice a bounded number of times.
  */
 export class TransferPlan {
   readonly #state: PlanState
@@ -181,7 +181,7 @@ export class TransferPlan {
   #wrong(from: number, to: number, effects: PlanEffect[]): void {
     const state = this.#state
     const liars = this.giversOf(from, to)
-    for (const source of liars) state.sources.fail(source)
+    for (const source of liars) state.sources.fail(source, 'lied', from)
     if (!state.committed && from === state.body?.start) {
       state.rewind(effects)
       return

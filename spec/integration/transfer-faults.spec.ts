@@ -51,15 +51,23 @@ describe('a blob of 256 MiB from four holders', { skip: skipWithoutNamespaces() 
       return holders[growth.indexOf(Math.max(...growth))] as Front
     }
     const fetched = await requester().fetch(blob.path, {
+      timeoutMs: 180_000,
       onBytes(bytes) {
         const [next] = waiting
         if (next === undefined) return
-        const [share, disturb] = next
+        const [share, step] = next
         if (bytes < share * sizeBytes) return
         waiting.shift()
+        if (step === mend) {
+          // The client reads on when all are well again.
+          return mend().then(() => {
+            hit.length = 0
+            sentBefore = allSent()
+          })
+        }
         const holder = busiest()
         hit.push(holder)
-        done.push(Promise.resolve(disturb(holder)))
+        done.push(Promise.resolve(step(holder)))
       },
     })
     await Promise.all(done)
@@ -149,6 +157,23 @@ describe('a blob of 256 MiB from four holders', { skip: skipWithoutNamespaces() 
       [0.8, () => kill(hit[0] as Front)],
     )
     await mend()
+  })
+
+  it('arrives byte-equal where each of them happens in turn, and the holder is mended before the next', async () => {
+    const disturbances = [
+      ...faults.map((fault) => (holder: Front) => holder.spoil(fault)),
+      stop,
+      isolate,
+      kill,
+    ]
+    const share = 1 / (disturbances.length + 1)
+    const steps = disturbances.flatMap((disturb, index): Step[] => [
+      [share * (index + 0.5), disturb],
+      [share * (index + 1), mend],
+    ])
+    await pull(steps).then(({ status, end, digest }) => {
+      assert.deepEqual({ status, end, digest }, { status: 200, end: 'complete', digest: blob.digest })
+    })
   })
 
   it('arrives byte-equal where a holder is killed', async () => {

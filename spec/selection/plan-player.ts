@@ -85,7 +85,7 @@ export function play(game: Game, stripes: StripeSettings) {
   const budget = new Counted(game.room)
   const hedges = new HedgeBudget()
   const width = () => 1 + (Math.floor(nowMs / 10) % stripes.maxHolders)
-  const machine = new TransferPlan(fates, { wanted, stripes, width, budget, hedges })
+  const machine = new TransferPlan(fates, { wanted, stripes, width, budget, hedges, returnBytes: 3 })
   const running = new Map<number, Answer>()
   const asked = fates.map(() => 0)
   const buffers = new Map<number, number[]>()

@@ -108,6 +108,46 @@ test('who breaks off in the middle is asked once more where the client has a par
   assert.ok(effects.some(({ type }) => type === 'end-early'))
 })
 
+test('where nobody is left, the one that failed longest ago is asked again once the body has grown, one at a time', () => {
+  const machine = new TransferPlan([{ reach: 'complete' }, { reach: 'complete' }], {
+    ...{ wanted: wholeBody, stripes: undefined, budget: new Counted(0), returnBytes: 10 },
+  })
+  const fetch = firstFetch(machine.step({ type: 'start' }))
+  machine.step({ type: 'opened', fetch, sizeBytes: 100, start: 0, end: 99 })
+  machine.receive(fetch, 5)
+  machine.step({ type: 'committed' })
+  const second = firstFetch(machine.step({ type: 'failed', fetch }))
+  machine.step({ type: 'opened', fetch: second, sizeBytes: 100, start: 5, end: 99 })
+  machine.receive(second, 10)
+  const back = machine.step({ type: 'failed', fetch: second })
+  assert.deepEqual(requests(back), [[0, span(15, 99)]])
+  const third = firstFetch(back)
+  machine.step({ type: 'opened', fetch: third, sizeBytes: 100, start: 15, end: 99 })
+  machine.receive(third, 9)
+  const effects = machine.step({ type: 'failed', fetch: third })
+  assert.ok(
+    effects.some(({ type }) => type === 'end-early'),
+    'nine bytes are not enough for another one',
+  )
+})
+
+test('who gave wrong bytes never comes back', () => {
+  const machine = new TransferPlan([{ reach: 'complete' }, { reach: 'complete' }], {
+    ...{ wanted: wholeBody, stripes: undefined, budget: new Counted(0), returnBytes: 1 },
+  })
+  const fetch = firstFetch(machine.step({ type: 'start' }))
+  machine.step({ type: 'opened', fetch, sizeBytes: 100, start: 0, end: 99 })
+  machine.receive(fetch, 20)
+  machine.step({ type: 'committed' })
+  const wrong = machine.step({ type: 'wrong', from: 10, to: 20 })
+  assert.deepEqual(requests(wrong), [[1, span(10, 99)]])
+  const second = firstFetch(wrong)
+  machine.step({ type: 'opened', fetch: second, sizeBytes: 100, start: 10, end: 99 })
+  machine.receive(second, 50)
+  const back = machine.step({ type: 'failed', fetch: second })
+  assert.ok(back.some(({ type }) => type === 'end-early'))
+})
+
 test('a late range is asked for elsewhere too, what comes twice counts once, and the faster answer ends the other', () => {
   const { machine } = plan(['complete', 'complete'], wholeBody, 0)
   const fetch = firstFetch(machine.step({ type: 'start' }))
