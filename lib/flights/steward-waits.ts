@@ -79,7 +79,8 @@ export class StewardWaits {
   lastMs(stewards: readonly StewardChoice[], nowMs: number): number {
     const { claimBudgetMs, secondBudgetMs, crowdBudgetMs } = this.#settings
     const budgetMs = stewards.at(-1)?.budgetMs ?? 0
-    const lastMs = Math.max(budgetMs, this.#wait(secondBudgetMs, crowdBudgetMs, nowMs))
+    const bounds = { leastMs: claimBudgetMs, unknownMs: secondBudgetMs, mostMs: crowdBudgetMs }
+    const lastMs = Math.max(budgetMs, this.#wait(bounds, nowMs))
     // Whom membership suspects, and who was silent through as long a wait before, is not worth another one.
     const isVain = stewards.every(
       ({ peerId, doubtful }) => doubtful === true || this.#waitedInVain(peerId, nowMs) >= lastMs,
@@ -89,8 +90,8 @@ export class StewardWaits {
 
   /** For how much longer the first choice's answer goes before the second's. */
   graceMs(nowMs: number): number {
-    const { firstGraceMs, crowdGraceMs } = this.#settings
-    return this.#wait(firstGraceMs, crowdGraceMs, nowMs)
+    const { claimBudgetMs, firstGraceMs, crowdGraceMs } = this.#settings
+    return this.#wait({ leastMs: claimBudgetMs / 2, unknownMs: firstGraceMs, mostMs: crowdGraceMs }, nowMs)
   }
 
   /** The claim goes upstream: its stewards have had their time. */
@@ -98,11 +99,12 @@ export class StewardWaits {
     for (const { peerId } of stewards) this.passedOver(peerId, nowMs - askedMs, nowMs)
   }
 
-  /** A few of the usual times, and no more than in a crowd; where nothing has been answered yet, `unknownMs`. */
-  #wait(unknownMs: number, crowdMs: number, nowMs: number): number {
-    if (nowMs < this.#crowdUntilMs) return crowdMs
+  /** A few of the usual times; `unknownMs` where nothing has been answered yet, `mostMs` in a crowd. */
+  #wait(bounds: { leastMs: number; unknownMs: number; mostMs: number }, nowMs: number): number {
+    const { leastMs, unknownMs, mostMs } = bounds
+    if (nowMs < this.#crowdUntilMs) return mostMs
     if (this.#usualMs === undefined) return unknownMs
-    return Math.min(crowdMs, Math.max(this.#settings.claimBudgetMs, usualTimes * this.#usualMs))
+    return Math.min(mostMs, Math.max(leastMs, usualTimes * this.#usualMs))
   }
 
   #waitedInVain(peerId: PeerId, nowMs: number): number {

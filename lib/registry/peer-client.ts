@@ -18,6 +18,8 @@ export interface PeerRequest {
   readonly path: string
   /** Value of the `Range` header. */
   readonly range: string | undefined
+  /** How long a new connection may take; default the limit of all. */
+  readonly connectTimeoutMs?: number
   /** How long the head of the answer may take; default the limit of all. */
   readonly firstByteTimeoutMs?: number
   /** Ends the request and its body. */
@@ -208,7 +210,6 @@ export class PeerClient {
       }
 
       signal.addEventListener('abort', cancel, { once: true })
-      const { connectTimeoutMs } = this.#limits
       timer = setTimeout(
         () =>
           settle({
@@ -217,7 +218,7 @@ export class PeerClient {
             reason: 'all connections to it are busy',
             crowded: true,
           }),
-        connectTimeoutMs,
+        this.#limits.connectTimeoutMs,
       )
       outgoing.on('socket', (socket) => {
         if (outgoing.reusedSocket) {
@@ -225,6 +226,7 @@ export class PeerClient {
           return
         }
         phase = 'connecting'
+        const { connectTimeoutMs = this.#limits.connectTimeoutMs } = request
         within(connectTimeoutMs, 'unreachable', `no connection within ${connectTimeoutMs} ms`)
         socket.once('secureConnect', () => connected(socket))
       })

@@ -75,9 +75,11 @@ function newImageBenchmark(name: string, setting: Setting): Benchmark {
     name,
     title: `A new image pulled by ${setting.nodes} nodes at once: links of ${linkMbit} Mbit/s, upstream of ${upstreamMbit} Mbit/s`,
     parts: partNames,
-    async run(log, { quick, parts }) {
+    async run(log, { quick, parts, rounds = setting.rounds }) {
       const small = quick ? 8 : 1
-      const used = quick ? { ...setting, nodes: Math.min(4, setting.nodes), rounds: 1 } : setting
+      const used = quick
+        ? { ...setting, nodes: Math.min(4, setting.nodes), rounds: 1 }
+        : { ...setting, rounds }
       const size = mib / setting.divisor / small
       const shapes = [[200 * size], Array<number>(4).fill(25 * size)]
       const all = Array.from({ length: used.nodes }, (_, index) => index)
@@ -120,10 +122,10 @@ export const flightsTwenty = newImageBenchmark('flights-twenty', { nodes: 20, di
 export const flightsKilled: Benchmark = {
   name: 'flights-killed',
   title: 'A new image pulled by eight nodes at once, and the node that leads is killed at half',
-  async run(log, { quick }) {
+  async run(log, { quick, rounds: wanted = 3 }) {
     const divisor = 4
     const nodes = quick ? 4 : 8
-    const rounds = quick ? 1 : 3
+    const rounds = quick ? 1 : wanted
     const layers = [((quick ? 25 : 200) * mib) / divisor]
     const pullers = Array.from({ length: nodes }, (_, index) => index)
     const rates = ratesOf(divisor)

@@ -103,6 +103,16 @@ test('where answers have been quick the last wait is short, also for the first b
   assert.deepEqual(verdicts(own.step({ type: 'wake' }, 1040)), [[2, 'upstream']])
 })
 
+test('where answers have been quick a first steward that is silent delays the answer of the second a little', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  own.step(verdict(1, 'lead'), 2)
+  own.step(want(2, { registry: key.registry, digest: digestOf('b') }), 1000)
+  own.step({ type: 'wake' }, 1020)
+  own.step(verdict(2, 'lead', second), 1022)
+  assert.deepEqual(verdicts(own.step({ type: 'wake' }, 1030)), [[2, 'lead']])
+})
+
 test('how quickly this node answers itself says nothing of the others', () => {
   const own = claimant()
   const stewards = [

@@ -88,6 +88,9 @@ export async function startLab(
     bytesPerSecond?: number
     /** Where the nodes live; default addresses of loopback. */
     network?: ClusterNetwork
+    /** The containerds serve the kubelet, too. */
+    cri?: boolean
+    pullTimeoutMs?: number
   } = {},
 ): Promise<Lab> {
   await using undo = new AsyncDisposableStack()
@@ -115,8 +118,12 @@ export async function startLab(
         const env = { HTTPS_PROXY: url, NO_PROXY: '10.0.0.0/8', SSL_CERT_FILE: caFile }
         const dir = join(place.dir, 'cd')
         const inside = network?.commandFor.bind(network, place.index)
-        const where = inside === undefined ? {} : { inside }
-        const containerd = await startContainerd({ dir, certsDir, env, ...where })
+        const more = {
+          ...(inside === undefined ? {} : { inside }),
+          ...(options.cri === true ? { cri: { certsDir } } : {}),
+          ...(options.pullTimeoutMs === undefined ? {} : { pullTimeoutMs: options.pullTimeoutMs }),
+        }
+        const containerd = await startContainerd({ dir, certsDir, env, ...more })
         containerds[place.index] = containerd
         return { type: 'containerd', socket: containerd.socket }
       },

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { PeerView } from '../../lib/core/ops-view.ts'
+import { openCri } from '../support/cri/client.ts'
 import { eventually } from '../support/eventually.ts'
 import { buildImage, buildIndex, hostPlatform } from '../support/oci-image.ts'
 import { holdersOf, ingestedBytes, type Lab, registry, skipLab, startLab } from './containerd-lab.ts'
@@ -20,7 +21,7 @@ import {
 describe('a new image that containerds pull at once', { skip: skipLab }, () => {
   let lab: Lab
   before(async () => {
-    lab = await startLab({ nodes: 6, bytesPerSecond: 10 * mib })
+    lab = await startLab({ nodes: 6, bytesPerSecond: 10 * mib, cri: true })
     // The first pull of a process is slow.
     const { name } = await newImage(lab, 1000)
     await Promise.all(lab.nodes.map(({ containerd }) => containerd.pull(name)))
@@ -65,6 +66,23 @@ describe('a new image that containerds pull at once', { skip: skipLab }, () => {
         what: `${node.starling.name} has no part in a flight any more`,
         timeoutMs: 20_000,
       })
+  })
+
+  it('comes from upstream about once, too, when the kubelets of all nodes want it', async () => {
+    const { name, image } = await newImage(lab, 8 * mib)
+    const ids = await Promise.all(
+      lab.nodes.map(async ({ containerd }) => {
+        using cri = openCri(containerd.socket)
+        return await cri.pull(name)
+      }),
+    )
+    assert.equal(new Set(ids).size, 1)
+    await rightEverywhere(lab.nodes, image)
+    const size = sizeOf(image)
+    assert.ok(
+      sentByUpstream(lab) <= 1.3 * size,
+      `${sentByUpstream(lab)} bytes of upstream for an image of ${size}`,
+    )
   })
 
   it('goes on when the node that leads is killed', async () => {

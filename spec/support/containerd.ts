@@ -61,6 +61,7 @@ export function containerdVersion(): readonly [number, number] {
   return [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)]
 }
 
+const commandTimeoutMs = 120_000
 const criPlugin = 'io.containerd.grpc.v1.cri'
 
 // None of the snapshotters that probe the machine; `native` needs no mounts of its own.
@@ -126,8 +127,11 @@ export async function startContainerd(options: {
   /** The command that runs a program where its network is; default here. */
   inside?: (file: string, args: readonly string[]) => readonly [string, ...string[]]
   cri?: CriOptions
+  /** A pull that takes longer is killed. */
+  pullTimeoutMs?: number
 }): Promise<TestContainerd> {
   const { dir, certsDir, inside = (file, args) => [file, ...args] as const } = options
+  const { pullTimeoutMs = commandTimeoutMs } = options
   const env = { ...process.env, ...options.env }
   const root = join(dir, 'root')
   const socket = join(dir, 'containerd.sock')
@@ -139,14 +143,18 @@ export async function startContainerd(options: {
 
   const ctr = (...args: readonly string[]): Promise<string> => ctrUntil(undefined, args)
 
-  const ctrUntil = async (signal: AbortSignal | undefined, args: readonly string[]): Promise<string> => {
+  const ctrUntil = async (
+    signal: AbortSignal | undefined,
+    args: readonly string[],
+    timeout = commandTimeoutMs,
+  ): Promise<string> => {
     const namespace = args.some((arg) => arg === '-n' || arg.startsWith('--namespace'))
       ? []
       : ['--namespace', 'k8s.io']
     const [file, ...words] = inside('ctr', ['--address', socket, ...namespace, ...args])
     const { stdout } = await run(file, words, {
       maxBuffer: 2 ** 26,
-      timeout: 120_000,
+      timeout,
       env,
       killSignal: 'SIGKILL',
       ...(signal === undefined ? {} : { signal }),
@@ -198,10 +206,10 @@ export async function startContainerd(options: {
     root,
     contentPath: join(root, 'io.containerd.content.v1.content'),
     ctr,
-    pull: (reference, ...args) => ctr(...pullWords(reference, args)),
+    pull: (reference, ...args) => ctrUntil(undefined, pullWords(reference, args), pullTimeoutMs),
     startPull(reference) {
       const ended = new AbortController()
-      const done = ctrUntil(ended.signal, pullWords(reference, []))
+      const done = ctrUntil(ended.signal, pullWords(reference, []), pullTimeoutMs)
       const cancel = async (): Promise<void> => {
         ended.abort()
         await done.catch(() => {})

@@ -137,7 +137,8 @@ export function patient(services: RegistryServices): RegistryServices {
   return {
     ...services,
     peers: {
-      open: (request) => peers.open({ ...request, firstByteTimeoutMs: ceilingMs }),
+      open: (request) =>
+        peers.open({ ...request, connectTimeoutMs: ceilingMs, firstByteTimeoutMs: ceilingMs }),
       namedAddress: (peer) => peers.namedAddress(peer),
       spare: (peer, giveUp) => peers.spare(peer, giveUp),
     },

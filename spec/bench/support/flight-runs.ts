@@ -61,7 +61,8 @@ export async function withFlightLab<T>(
   const configure = (config: Readonly<Record<string, unknown>>) => ({ ...config, flights })
   const upstream = bytesPerSecond(rates.upstreamMbit)
   const started = Math.min(nodes, startedAtOnce)
-  await using lab = await startLab({ nodes, started, network, bytesPerSecond: upstream, configure })
+  const shared = { network, bytesPerSecond: upstream, configure, pullTimeoutMs }
+  await using lab = await startLab({ nodes, started, ...shared })
   for (let first = started; first < nodes; first += startedAtOnce) {
     const next = lab.nodes.slice(first, first + startedAtOnce)
     await Promise.all(next.map(({ starling }) => starling.start()))
@@ -69,6 +70,9 @@ export async function withFlightLab<T>(
   await lab.cluster.waitWhole(undefined, 60_000)
   return await work(lab)
 }
+
+/** Without flights all copies come through upstream one after the other. */
+const pullTimeoutMs = 1_200_000
 
 /** More nodes that start on one small machine keep one another from being ready in time. */
 const startedAtOnce = 5

@@ -16,6 +16,8 @@ export interface CriImage {
 export interface Cri extends Disposable {
   /** What `crictl images` asks for. */
   images(): Promise<readonly CriImage[]>
+  /** Pulls an image as for a pod, through the hosts.toml files of containerd's own configuration; returns its id. */
+  pull(reference: string): Promise<string>
   /**
    * Starts the sandbox of a pod in the network of the machine, which needs no network plugin; pulls its image where it is
    * not there. Returns its id.
@@ -47,6 +49,7 @@ function method<Request, Response>(service: string, name: string): MethodDefinit
 
 const methods = {
   images: method<object, { images: readonly CriImage[] }>('ImageService', 'ListImages'),
+  pull: method<object, { imageRef: string }>('ImageService', 'PullImage'),
   run: method<object, SandboxId>('RuntimeService', 'RunPodSandbox'),
   status: method<SandboxId, { status: { state: 'SANDBOX_READY' | 'SANDBOX_NOTREADY' } }>(
     'RuntimeService',
@@ -64,7 +67,7 @@ export function openCri(socket: string): Cri {
     request: Request,
   ): Promise<Response> =>
     new Promise((resolve, reject) => {
-      const deadline = Date.now() + 60_000
+      const deadline = Date.now() + 120_000
       client.makeUnaryRequest(
         path,
         requestSerialize,
@@ -76,6 +79,7 @@ export function openCri(socket: string): Cri {
     })
   return {
     images: async () => (await call(methods.images, {})).images,
+    pull: async (reference) => (await call(methods.pull, { image: { image: reference } })).imageRef,
     async runSandbox(name, logDirectory) {
       const namespaceOptions = { network: 'NODE', pid: 'CONTAINER' }
       const config = {
