@@ -4,9 +4,8 @@ import { describeError, StarlingError, systemErrorCode } from '../core/errors.ts
 import { invalidArchive } from './archive-error.ts'
 import type { ArchiveFile } from './archive-file.ts'
 import { unpackBzip2 } from './bzip2.ts'
+import { type Compression, compressionOfName } from './compression.ts'
 import { unpackLz4 } from './lz4.ts'
-
-export type Compression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'lz4'
 
 /** An archive that swells beyond both is taken for one that was made to fill the disk. */
 export const swellBounds = { freeBytes: 2 ** 30, maxRatio: 200 } as const
@@ -17,19 +16,6 @@ const magics: readonly (readonly [Compression, readonly number[]])[] = [
   ['bzip2', [0x42, 0x5a, 0x68]],
   ['lz4', [0x04, 0x22, 0x4d, 0x18]],
 ]
-
-const endings: readonly (readonly [RegExp, Compression])[] = [
-  [/\.tar$/, 'none'],
-  [/\.(?:tar\.gz|tgz)$/, 'gzip'],
-  [/\.(?:tar\.zst|tzst)$/, 'zstd'],
-  [/\.(?:tar\.bz2|tbz2?)$/, 'bzip2'],
-  [/\.tar\.lz4$/, 'lz4'],
-]
-
-/** What the name of a file says that it is; undefined for names that are no archive's. */
-export function compressionOfName(name: string): Compression | undefined {
-  return endings.find(([pattern]) => pattern.test(name))?.[1]
-}
 
 /** `pzstd` begins with one; LZ4 has the same (RFC 8878, "Skippable Frames"). */
 function isSkippableFrame([first = 0, ...rest]: Uint8Array): boolean {

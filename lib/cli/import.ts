@@ -49,7 +49,7 @@ export function addImportCommand(program: Command, context: CliContext): void {
 }
 
 async function importFiles(files: readonly string[], options: Options, context: CliContext): Promise<void> {
-  const { parsePlatform } = await import('../app/import/import-file.ts')
+  const { parsePlatform } = await import('../app/import/platform.ts')
   const { lockImports } = await import('../app/import/lock.ts')
   const { readConfig } = await import('../app/config/config-files.ts')
   const platform = parsePlatform(options.platform)

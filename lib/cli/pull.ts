@@ -36,7 +36,7 @@ export function addPullCommand(program: Command, context: CliContext): void {
 
 async function pull(text: string, options: Options, context: CliContext): Promise<void> {
   const { diagnosePull } = await import('../app/pull/diagnose.ts')
-  const { hostPlatform, parsePlatform } = await import('../app/import/import-file.ts')
+  const { hostPlatform, parsePlatform } = await import('../app/import/platform.ts')
   const { readConfig } = await import('../app/config/config-files.ts')
   const { mirrorAccess } = await import('../app/config/configure.ts')
   const reference = parseReference(text)

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stealCores } from '../support/cluster/steal.ts'
 import { eventually } from '../support/eventually.ts'
@@ -23,6 +24,22 @@ interface Plan {
   readonly stopsMs: readonly number[]
   readonly robbedMs: number
   readonly log: (line: string) => void
+}
+
+/** Seconds of a core until one more agent is a member, seconds from a harm to its notice, and from a restart to the whole. */
+const costs = {
+  serf: { start: 0.1, notice: 8, whole: 3 },
+  starling: { start: 2, notice: 5, whole: 6 },
+} as const
+
+/** How long one kind takes on a machine that does nothing else, in seconds; each wait of it has a bound of its own as well. */
+function estimateSeconds(plan: Plan, size: number, kind: keyof typeof costs): number {
+  const { start, notice, whole } = costs[kind]
+  const starts = (size * start) / availableParallelism() + whole
+  const idle = plan.idleMs * 1.25
+  const outages = 2 * plan.rounds * (3500 + 1000 * (notice + whole))
+  const stops = plan.stopsMs.reduce((sum, stopMs) => sum + stopMs + 10_000, 0)
+  return starts + (idle + plan.news * 1500 + outages + stops + plan.robbedMs) / 1000
 }
 
 type Harm = (flock: AgentFlock, victim: number) => Promise<void> | void
@@ -164,9 +181,13 @@ export const membership: Benchmark = {
       starling: () => starlingFlock(size, wholeWithinMs),
       tcp: () => starlingFlock(size, wholeWithinMs, false),
     }
-    for (const kind of kinds) {
-      if (!(parts?.includes(kind) ?? !(quick && kind === 'tcp')) || (kind === 'serf' && !isBesideSerf))
-        continue
+    const chosen = kinds
+      .filter((kind) => parts?.includes(kind) ?? !(quick && kind === 'tcp'))
+      .filter((kind) => kind !== 'serf' || isBesideSerf)
+    const seconds = chosen.map((kind) => estimateSeconds(plan, size, kind === 'serf' ? 'serf' : 'starling'))
+    const minutes = Math.ceil(seconds.reduce((sum, each) => sum + each, 0) / 60)
+    log(`${size} agents of ${chosen.join(', ')}: about ${minutes} minutes if nothing else runs here`)
+    for (const kind of chosen) {
       const startedMs = performance.now()
       await using flock = await flocks[kind]()
       rows.push(...(await measure(flock, plan, startedMs)))

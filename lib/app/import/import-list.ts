@@ -8,7 +8,7 @@ import { parseManifest } from '../../core/manifest.ts'
 import { parseReference } from '../../core/reference.ts'
 import { type MirrorAddress, MirrorClient } from '../pull/mirror-client.ts'
 import { pullImage } from '../pull/pull-image.ts'
-import { hostPlatform } from './import-file.ts'
+import { hostPlatform } from './platform.ts'
 import { readReferenceList } from './reference-list.ts'
 import { openWriter } from './writer.ts'
 
