@@ -13,6 +13,7 @@ import { createUdpTransport } from '../network/udp-transport.ts'
 import { CandidateOrder } from '../selection/candidate-order.ts'
 import { certificateKeyHashOf } from '../trust/certificate-chain.ts'
 import { advertisedEndpoints, othersOf, resolveBootstrap } from './addresses.ts'
+import { nearPartners } from './catalog/partners.ts'
 import { createCatalogService } from './catalog/service.ts'
 import { createStore } from './create-store.ts'
 import { createNodeFlights } from './flights/create.ts'
@@ -98,12 +99,14 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     peerId: set.peerId,
     privateKey: set.identityPrivateKey,
     isAttested: (peerId) => attestations.isAttested(peerId),
-    partners: (registry) =>
-      membership
+    partners: (registry) => {
+      const all = membership
         .members()
         .filter((member) => !member.self && isReachable(member.state))
         .map((member) => member.record.peerId)
-        .filter((peerId) => membership.registriesOf(peerId)?.includes(registry) ?? true),
+        .filter((peerId) => membership.registriesOf(peerId)?.includes(registry) ?? true)
+      return nearPartners(all, new Set(host.connections().map(({ peerId }) => peerId)), rng)
+    },
     filter,
     dataDir: config.dataDir,
     memoryPath: join(config.dataDir, 'catalog'),
