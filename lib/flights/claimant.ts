@@ -7,7 +7,10 @@ import {
   beginRole,
   type GivenRole,
   isParentLost,
+  noteAsk,
   noteLag,
+  notePassed,
+  noteWord,
   type OwnRole,
   pendingWord,
   progressOf,
@@ -80,11 +83,12 @@ export class Claimant {
   watch(key: FlightKey, parent: PeerId, passedBytes: number, nowMs: number): 'alive' | 'lost' {
     const role = this.#roles.get(keyText(key))
     if (role?.role !== 'follow' || role.parent !== parent) return 'alive'
-    role.watchedMs = nowMs
-    const took = passedBytes > role.passedBytes
-    if (took) role.passedBytes = passedBytes
-    noteLag(role, took, nowMs)
-    return isParentLost(role, nowMs, this.#settings) ? 'lost' : 'alive'
+    notePassed(role, passedBytes, nowMs)
+    return this.#isParentLost(role, nowMs) ? 'lost' : 'alive'
+  }
+
+  #isParentLost(role: OwnRole, nowMs: number): boolean {
+    return isParentLost(role, nowMs, this.#waits.patienceMs(), this.#settings)
   }
 
   step(event: ClaimantEvent, nowMs: number): ClaimantEffect[] {
@@ -112,7 +116,7 @@ export class Claimant {
       return
     }
     if (role?.parent !== undefined && !want.lost.includes(role.parent)) {
-      if (!isParentLost(role, nowMs, this.#settings)) {
+      if (!this.#isParentLost(role, nowMs)) {
         role.watchedMs = nowMs
         verdict('follow', role.parent)
         return
@@ -187,10 +191,8 @@ export class Claimant {
       if (role?.role === 'lead' && message.state === 'wrong' && role.stewards.includes(from))
         this.#wrong(role.key, nowMs, effects)
       if (role?.parent !== from) return
-      role.parentHeardMs = nowMs
-      role.unanswered = 0
-      role.parentWord = { state: message.state, offset: message.offset, quietMs: message.quietMs }
-      noteLag(role, false, nowMs)
+      const tookMs = noteWord(role, message, nowMs)
+      if (tookMs !== undefined) this.#waits.took(tookMs)
     }
   }
 
@@ -284,7 +286,7 @@ export class Claimant {
         role.nextAskMs = nowMs + this.#settings.wordIntervalMs
         const { registry, digest } = role.key
         if (role.parent !== undefined && role.progress.state !== 'done') {
-          role.unanswered++
+          noteAsk(role, nowMs)
           effects.push({ type: 'send', to: role.parent, message: { type: 'ask', registry, digest } })
         }
       }

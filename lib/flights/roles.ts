@@ -19,8 +19,9 @@ export interface OwnRole {
   grewMs: number
   /** The parent's last word, and what it said. */
   parentHeardMs: number
-  /** Questions to it since. */
+  /** Questions to it since, and when the first of them was sent. */
   unanswered: number
+  askedMs: number
   parentWord: (Pick<Progress, 'state' | 'offset'> & { readonly quietMs: number }) | undefined
   /** When the transfer from the parent was last seen running, and how far it had come. */
   watchedMs: number
@@ -65,6 +66,7 @@ export function beginRole(
     grewMs: nowMs,
     parentHeardMs: nowMs,
     unanswered: 0,
+    askedMs: nowMs,
     parentWord: undefined,
     watchedMs: nowMs,
     passedBytes: offset,
@@ -117,6 +119,37 @@ export function pendingWord(claim: PendingClaim | undefined, nowMs: number): Pro
   return { state: 'open', offset, sizeBytes, quietMs: nowMs - claim.askedMs }
 }
 
+/** The parent spoke. Returns how long its answer took; undefined where it was not asked. */
+export function noteWord(
+  role: OwnRole,
+  { state, offset, quietMs }: Extract<FlightMessage, { type: 'word' }>,
+  nowMs: number,
+): number | undefined {
+  const tookMs = role.unanswered > 0 ? nowMs - role.askedMs : undefined
+  role.parentHeardMs = nowMs
+  role.unanswered = 0
+  role.parentWord = { state, offset, quietMs }
+  noteLag(role, false, nowMs)
+  return tookMs
+}
+
+/** The parent is asked. */
+export function noteAsk(role: OwnRole, nowMs: number): void {
+  if (role.unanswered++ === 0) role.askedMs = nowMs
+}
+
+/** Bytes of the parent have come this far: that is as good as a word. */
+export function notePassed(role: OwnRole, passedBytes: number, nowMs: number): void {
+  role.watchedMs = nowMs
+  const took = passedBytes > role.passedBytes
+  if (took) {
+    role.passedBytes = passedBytes
+    role.parentHeardMs = nowMs
+    role.unanswered = 0
+  }
+  noteLag(role, took, nowMs)
+}
+
 /** A follower took bytes, or its parent spoke: how far the one is, the other may have more. */
 export function noteLag(role: OwnRole, took: boolean, nowMs: number): void {
   const { progress, parentWord, passedBytes } = role
@@ -126,12 +159,20 @@ export function noteLag(role: OwnRole, took: boolean, nowMs: number): void {
   else if (took || role.lagsSinceMs === undefined) role.lagsSinceMs = nowMs
 }
 
-/** Can the parent of this role still be counted on? */
-export function isParentLost(role: OwnRole, nowMs: number, settings: FlightSettings): boolean {
+/**
+ * Can the parent of this role still be counted on?
+ * @param patienceMs for how long it may be silent
+ */
+export function isParentLost(
+  role: OwnRole,
+  nowMs: number,
+  patienceMs: number,
+  settings: FlightSettings,
+): boolean {
   const word = role.parentWord
   // Who got no processor meanwhile has not asked, and hears nothing for that reason alone.
   const asks = Math.max(1, Math.floor(settings.patienceMs / settings.wordIntervalMs) - 1)
-  if (nowMs - role.parentHeardMs >= settings.patienceMs && role.unanswered >= asks) return true
+  if (nowMs - role.parentHeardMs >= patienceMs && role.unanswered >= asks) return true
   if (word === undefined) return false
   if (word.state === 'gone' || word.state === 'wrong' || word.state === 'stuck') return true
   return word.state === 'open' && word.quietMs >= settings.ceilingMs

@@ -52,10 +52,20 @@ export class StewardWaits {
     const claim = this.#asked.get(id)
     const choice = claim?.stewards.find(({ peerId }) => peerId === from)
     if (claim === undefined || choice === undefined) return
-    const tookMs = nowMs - claim.askedMs
-    const known = this.#usualMs ?? tookMs
-    if (choice.self !== true) this.#usualMs = tookMs >= known ? tookMs : known + (tookMs - known) * easing
+    if (choice.self !== true) this.took(nowMs - claim.askedMs)
     if (verdict === 'follow') this.metOthers(nowMs)
+  }
+
+  /** Another node took this long to answer. */
+  took(tookMs: number): void {
+    const known = this.#usualMs ?? tookMs
+    this.#usualMs = tookMs >= known ? tookMs : known + (tookMs - known) * easing
+  }
+
+  /** For how long a parent may be silent: where answers take seconds, one that says nothing for two may be well. */
+  patienceMs(): number {
+    const { patienceMs, ceilingMs } = this.#settings
+    return Math.max(patienceMs, Math.min(ceilingMs / 2, usualTimes * (this.#usualMs ?? 0)))
   }
 
   /** A steward has been waited for in vain for this long. */

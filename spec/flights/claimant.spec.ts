@@ -53,14 +53,34 @@ test('a follower asks its parent, and claims anew when the parent is lost', () =
   assert.deepEqual(verdicts(own.step(verdict(1, 'follow'), 1)), [[1, parent]])
   assert.deepEqual(sent(own.step({ type: 'wake' }, 501), 'ask'), [parent])
   const word = { type: 'word', ...key, state: 'open', offset: 9, sizeBytes: 100, quietMs: 19_000 } as const
-  own.step({ type: 'message', from: parent, message: word }, 1500)
-  assert.equal(own.watch(key, parent, 0, 3400), 'alive')
-  assert.equal(own.watch(key, parent, 0, 3600), 'alive', 'it has not been asked: this node had no processor')
-  for (const nowMs of [3600, 4100, 4600]) own.step({ type: 'wake' }, nowMs)
-  assert.equal(own.watch(key, parent, 0, 4700), 'lost', 'it does not answer')
-  const effects = own.step(want(2, { lost: [parent] }), 4700)
+  own.step({ type: 'message', from: parent, message: word }, 510)
+  assert.equal(own.watch(key, parent, 0, 2400), 'alive')
+  assert.equal(own.watch(key, parent, 0, 2600), 'alive', 'it has not been asked: this node had no processor')
+  for (const nowMs of [2600, 3100, 3600]) own.step({ type: 'wake' }, nowMs)
+  assert.equal(own.watch(key, parent, 0, 3700), 'lost', 'it does not answer')
+  const effects = own.step(want(2, { lost: [parent] }), 3700)
   const [claim] = effects.flatMap((effect) => (effect.type === 'send' ? [effect.message] : []))
   assert.deepEqual(claim?.type === 'claim' && claim.lost, [parent])
+})
+
+test('bytes of a parent are as good as its words, and where answers are slow it may be silent for longer', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  own.step(verdict(1, 'follow'), 1)
+  const ask = (untilMs: number): void => {
+    for (let nowMs = own.wakeAtMs ?? 0; nowMs <= untilMs; nowMs = own.wakeAtMs ?? untilMs + 1)
+      own.step({ type: 'wake' }, nowMs)
+  }
+  ask(2500)
+  assert.equal(own.watch(key, parent, 1000, 2500), 'alive', 'bytes came')
+  ask(4700)
+  assert.equal(own.watch(key, parent, 1000, 4700), 'lost')
+  const word = { type: 'word', ...key, state: 'open', offset: 9, sizeBytes: 100, quietMs: 0 } as const
+  own.step({ type: 'message', from: parent, message: word }, 4800)
+  ask(7500)
+  assert.equal(own.watch(key, parent, 1000, 7500), 'alive', 'its last word took over a second')
+  ask(15_000)
+  assert.equal(own.watch(key, parent, 1000, 15_000), 'lost')
 })
 
 test('a parent that gives up, or whose download stands still too long, is lost at once', () => {
