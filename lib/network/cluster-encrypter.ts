@@ -3,14 +3,13 @@ import type {
   MessageStream,
   SecureConnectionOptions,
   SecuredConnection,
-  Upgrader,
 } from '@libp2p/interface'
+import { tls } from '@libp2p/tls'
 import { describeError } from '../core/errors.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import type { ChannelRole } from '../trust/channel-proof.ts'
 import { clusterHandshake, type HandshakeContext, HandshakeRefusedError } from './cluster-handshake.ts'
 import { within } from './deadline.ts'
-import { PeerTls } from './peer-tls.ts'
 import { ProtectedStream, remoteOf } from './protected-stream.ts'
 import type { Refusals } from './refusals.ts'
 
@@ -26,9 +25,7 @@ export interface ClusterEncrypterOptions extends HandshakeContext {
   readonly refusals: Refusals
 }
 
-interface Components {
-  readonly upgrader: Pick<Upgrader, 'getStreamMuxers'>
-}
+type TlsComponents = Parameters<ReturnType<typeof tls>>[0]
 
 /**
  * Gates 2 and 3 of the p2p port (DESIGN §7): libp2p's TLS proves the PeerId, then certificates of the cluster are
@@ -36,41 +33,36 @@ interface Components {
  */
 export function clusterEncrypter(
   options: ClusterEncrypterOptions,
-): (components: Components) => ConnectionEncrypter {
-  const { credentials, clock } = options
-  return (components) => {
-    const identity = credentials.current().identityPrivateKey
-    // The upgrader is made after this.
-    const muxers = () => components.upgrader.getStreamMuxers()
-    return new ClusterEncrypter(new PeerTls({ identity, clock, muxers }), options)
-  }
+): (components: TlsComponents) => ConnectionEncrypter {
+  return (components) => new ClusterEncrypter(tls()(components), options)
 }
 
 class ClusterEncrypter implements ConnectionEncrypter {
   readonly protocol = clusterTlsProtocol
-  readonly #tls: PeerTls
+  readonly #tls: ConnectionEncrypter
   readonly #options: ClusterEncrypterOptions
 
-  constructor(inner: PeerTls, options: ClusterEncrypterOptions) {
+  constructor(inner: ConnectionEncrypter, options: ClusterEncrypterOptions) {
     this.#tls = inner
     this.#options = options
   }
 
   async secureInbound(stream: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
-    return this.#admit(stream, 'listener', options)
+    return this.#admit(stream, 'listener', options, (bounded) => this.#tls.secureInbound(stream, bounded))
   }
 
   async secureOutbound(stream: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
-    return this.#admit(stream, 'dialer', options)
+    return this.#admit(stream, 'dialer', options, (bounded) => this.#tls.secureOutbound(stream, bounded))
   }
 
   async #admit(
     stream: MessageStream,
     role: ChannelRole,
     options: SecureConnectionOptions | undefined,
+    handshake: (options: SecureConnectionOptions) => Promise<SecuredConnection>,
   ): Promise<SecuredConnection> {
     return within(handshakeTimeoutMs, [options?.signal], (signal) =>
-      this.#admitWithin(stream, role, options, signal),
+      this.#admitWithin(stream, role, options, handshake, signal),
     )
   }
 
@@ -78,13 +70,14 @@ class ClusterEncrypter implements ConnectionEncrypter {
     stream: MessageStream,
     role: ChannelRole,
     options: SecureConnectionOptions | undefined,
+    handshake: (options: SecureConnectionOptions) => Promise<SecuredConnection>,
     signal: AbortSignal,
   ): Promise<SecuredConnection> {
     if (stream instanceof ProtectedStream) stream.claimed = true
     const where = { remote: remoteOf(stream), direction: stream.direction }
     let secured: SecuredConnection
     try {
-      secured = await this.#tls.secure(stream, role, { ...options, signal })
+      secured = await handshake({ ...options, signal })
     } catch (error) {
       this.#options.refusals.refuse('tls', tlsReason(error, signal), {
         ...where,

@@ -47,7 +47,18 @@ export class ProtectedStream extends AbstractMessageStream {
     if (this.status !== 'open') return
     this.status = 'closing'
     this.writeStatus = 'closing'
-    await whenSent(this, this.#below, options?.signal)
+    while (this.writeBufferLength > 0 && this.#below.status === 'open') {
+      await new Promise<void>((resolve, reject) => {
+        const settle = () => {
+          options?.signal?.removeEventListener('abort', fail)
+          resolve()
+        }
+        const fail = () => reject(options?.signal?.reason)
+        this.addEventListener('idle', settle, { once: true })
+        this.addEventListener('close', settle, { once: true })
+        options?.signal?.addEventListener('abort', fail, { once: true })
+      })
+    }
     await this.#below.close(options)
     this.onTransportClosed()
   }
@@ -70,28 +81,8 @@ export class ProtectedStream extends AbstractMessageStream {
   }
 }
 
-/** Waits until `stream` has handed on all that was sent, or cannot any more. @throws the signal's reason */
-export async function whenSent(
-  stream: AbstractMessageStream,
-  below: MessageStream,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  while (stream.writeBufferLength > 0 && below.status === 'open') {
-    await new Promise<void>((resolve, reject) => {
-      const settle = () => {
-        signal?.removeEventListener('abort', fail)
-        resolve()
-      }
-      const fail = () => reject(signal?.reason)
-      stream.addEventListener('idle', settle, { once: true })
-      stream.addEventListener('close', settle, { once: true })
-      signal?.addEventListener('abort', fail, { once: true })
-    })
-  }
-}
-
 /** Pausing a stream whose readable end is closed throws; there is nothing to pause then. */
-export function unlessEnded(action: () => void): void {
+function unlessEnded(action: () => void): void {
   try {
     action()
   } catch (error) {

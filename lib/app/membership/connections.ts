@@ -5,7 +5,7 @@ import type { PeerId } from '../../core/peer-id.ts'
 import type { Clock, Logger, Rng } from '../../core/ports.ts'
 import { planNeighbours } from '../../membership/neighbours.ts'
 
-/** Handshakes at once: each costs both sides milliseconds of a core, and some ten while their code is cold. */
+/** Handshakes at once: each costs 20 ms of a core on both sides. */
 const maxDialling = 2
 const dialTimeoutMs = 10_000
 /** After a failed dial a member is left out for so long. */
