@@ -6,8 +6,8 @@ const batchMs = 25
 const calmGapMs = 100
 /** After so long others have found the change by comparing. */
 const maxGapMs = 30_000
-/** Messages of others in a second up to which nobody waits for anybody: they take some hundredths of a core. */
-const calmPerSecond = 30
+/** Messages of others in a second up to which nobody waits for anybody: they take about a tenth of a core. */
+const calmPerSecond = 100
 const windowMs = 2_000
 
 /**
@@ -18,7 +18,7 @@ export const reminderMs = { min: 1_000, max: 2_000 } as const
 
 /**
  * When this node may announce its changes. What one node sends is bounded by the gap between its messages, and what all
- * of them send together by its growth: it is the square of how many times the calm rate is heard of others. So changes
+ * of them send together by its growth: it is the third power of how many times the calm rate is heard of others. So changes
  * of a node share messages while many nodes have some, as when thousands pull the same image, and a gap grows until all
  * that is sent is what all can take: ten thousand nodes that change all the time come to some hundred messages a second.
  */
@@ -48,7 +48,7 @@ export class AnnouncementPace {
   /** Between two announcements of a registry. */
   gapMs(nowMs: number): number {
     const load = Math.max(1, this.perSecond(nowMs) / calmPerSecond)
-    return Math.min(maxGapMs, calmGapMs * load * load)
+    return Math.min(maxGapMs, calmGapMs * load ** 3)
   }
 
   /**

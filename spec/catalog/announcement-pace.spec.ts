@@ -22,7 +22,7 @@ function paceAt(perSecond: number, seconds = 6): { pace: AnnouncementPace; nowMs
 
 describe('the pace of announcements', () => {
   it('lets a change wait 25 ms for others, and 100 ms since the last announcement, while little is heard', () => {
-    for (const perSecond of [0, 1, 10, 25]) {
+    for (const perSecond of [0, 1, 40, 90]) {
       const { pace, nowMs } = paceAt(perSecond)
       assert.equal(pace.waitMs(nowMs, never, middle), 25)
       assert.equal(pace.waitMs(nowMs, nowMs - 1_000, middle), 25)
@@ -31,11 +31,11 @@ describe('the pace of announcements', () => {
     }
   })
 
-  it('holds changes back for longer the more is heard, with the square of it, at most half a minute', () => {
+  it('holds changes back for longer the more is heard, with the third power of it, at most half a minute', () => {
     for (const [perSecond, expectedMs] of [
-      [60, 400],
-      [120, 1_600],
-      [240, 6_400],
+      [200, 800],
+      [300, 2_700],
+      [500, 12_500],
       [5_000, 30_000],
     ] as const) {
       const { pace, nowMs } = paceAt(perSecond)
