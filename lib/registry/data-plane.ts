@@ -1,3 +1,4 @@
+import { pieceSizeBytes } from '../core/chunk-map.ts'
 import type { BlobReader } from '../core/content-store.ts'
 import type { RegistryControl } from '../core/lookup.ts'
 import type { Endpoint } from '../core/peer.ts'
@@ -45,6 +46,8 @@ const maxIdleBlocks = 8
 const writeSizeBytes = 64 * 2 ** 10
 /** As many as 40 clients have under way. */
 const maxIdleWrites = 128
+/** Of the transfers that are checked by a map each has one. */
+const maxIdlePieces = 32
 /** After transfers were cut short their connections get this long to end cleanly. */
 const cutShortMs = 2000
 
@@ -81,7 +84,10 @@ export class DataPlane {
         maps.forget(suspicion.digest)
         this.#disputes.suspect(suspicion)
       },
-      startCheck: createMapCheck({ peers, maps, metrics }),
+      startCheck: createMapCheck({
+        ...{ peers, maps, metrics },
+        pieces: new BufferPool(pieceSizeBytes, maxIdlePieces),
+      }),
       peers,
       cache: new VerifiedCache(),
       recentSizes: new RecentSizes(() => clock.monotonicMs()),

@@ -98,6 +98,9 @@ class Transfer {
     if (this.#over) return
     this.#over = true
     clearInterval(this.#ticker)
+    // What was let out is right; the memory that it is in is the check's, which takes it back.
+    if (outcome === 'cancelled') this.#out.drop()
+    else this.#out.flush()
     this.#checkAbort.abort()
     this.#job.signal.removeEventListener('abort', this.#onAbort)
     this.#requests.settle()

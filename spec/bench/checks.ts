@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import type { ChunkMap } from '../../lib/core/chunk-map.ts'
+import { type ChunkMap, pieceSizeBytes } from '../../lib/core/chunk-map.ts'
 import type { Digest } from '../../lib/core/digest.ts'
 import { BodyCheck } from '../../lib/registry/body-check.ts'
+import { BufferPool } from '../../lib/registry/buffer-pool.ts'
 import { blockSizeBytes, LocalMapMaker } from '../../lib/registry/chunk-maps/local-map.ts'
 import { PieceCheck } from '../../lib/registry/chunk-maps/piece-check.ts'
 import type { Benchmark } from './benchmark.ts'
@@ -33,14 +34,16 @@ export const checks: Benchmark = {
     const body = { sizeBytes, start: 0, end: sizeBytes - 1 }
     /** Most of the blob, from the second piece on: checked piece by piece. */
     const part = { sizeBytes, start: 2 ** 20, end: sizeBytes - 1 }
+    const memory = new BufferPool(pieceSizeBytes, 1)
     const pieces = (checked: typeof body): void => {
-      const check = new PieceCheck(checked, map, { before: none, after: none })
+      const check = new PieceCheck(checked, map, { before: none, after: none }, memory)
       const pass = (chunk: Uint8Array): void => {
         if ('wrongFrom' in check.pass(chunk)) throw new Error('right bytes were found wrong')
       }
       for (let at = checked.start; at < sizeBytes; at += chunkSizeBytes) {
         pass(blob.subarray(at, at + chunkSizeBytes))
       }
+      check.end()
     }
     const cases: [string, () => void][] = [
       ['one pass of SHA-256', () => void hashOnce(chunks)],

@@ -130,11 +130,14 @@ describe('a flood of malformed frames on all ports of a node', () => {
       await delay(settledAfterMs)
       const settledMib = await residentMib(target)
       const pullsMs: number[] = []
+      const residents: number[] = []
       while (!over) {
         pullsMs.push(...(await pullBoth()))
+        residents.push(await residentMib(target))
         await Promise.race([ended, delay(1_000)])
       }
-      const finalMib = await residentMib(target)
+      // What is kept shows between collections of garbage, which come when they come.
+      const finalMib = Math.min(...residents.slice(-5))
       const report = await ended
 
       const sent = report.sent.udp + report.sent.p2p + report.sent.registry

@@ -2,6 +2,7 @@ import { isMappable } from '../../core/chunk-map.ts'
 import type { CandidatePeer } from '../../core/lookup.ts'
 import type { Metrics } from '../../core/ports.ts'
 import { maxBufferedSizeBytes } from '../body-check.ts'
+import type { BufferPool } from '../buffer-pool.ts'
 import type { PeerClient } from '../peer-client.ts'
 import { type CheckJob, type StartCheck, startDigestCheck, type TransferCheck } from '../transfer-check.ts'
 import type { AgreedMaps } from './agreed-maps.ts'
@@ -12,6 +13,8 @@ export interface MapCheckDeps {
   readonly peers: Pick<PeerClient, 'open'>
   readonly maps: Pick<AgreedMaps, 'find'>
   readonly metrics: Metrics
+  /** Buffers of the size of a piece. */
+  readonly pieces: BufferPool
 }
 
 /**
@@ -58,7 +61,9 @@ export function createMapCheck(deps: MapCheckDeps): StartCheck {
     const edges = await findEdges(job, agreement.backers)
     if (edges === undefined) return withoutMap(job)
     count('pieces')
-    return new PieceCheck(job.body, agreement.map, edges)
+    const check = new PieceCheck(job.body, agreement.map, edges, deps.pieces)
+    job.signal.addEventListener('abort', () => check.end(), { once: true })
+    return check
   }
 
   return (job) => {

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { type ChunkMap, hashOfPiece, hashOfPrefix, pieceSizeBytes } from '../../core/chunk-map.ts'
+import type { BufferPool } from '../buffer-pool.ts'
 import type { CheckedBody, CheckOutcome, GivenPiece, TransferCheck } from '../transfer-check.ts'
 
 /** The rest of the two pieces of which a transfer wants only a part. */
@@ -30,6 +31,7 @@ export class PieceCheck implements TransferCheck {
   readonly #body: CheckedBody
   readonly #map: ChunkMap
   readonly #edges: PieceEdges
+  readonly #memory: BufferPool
   readonly #whole: boolean
   /** The running hash as it was at the last boundary. */
   #before: Hash = createHash('sha256')
@@ -37,14 +39,16 @@ export class PieceCheck implements TransferCheck {
   #letOut: Hash = this.#before
   #hash: Hash = createHash('sha256')
   #offset: number
-  #piece: Buffer | undefined
+  #piece: Uint8Array | undefined
   #fill = 0
   /** The memory of the piece was let out, and is its reader's until the next chunk comes. */
   #lent = false
   /** What came of the next pieces meanwhile. */
   #held: Uint8Array[] = []
 
-  constructor(body: CheckedBody, map: ChunkMap, edges: PieceEdges) {
+  /** @param memory buffers of the size of a piece */
+  constructor(body: CheckedBody, map: ChunkMap, edges: PieceEdges, memory: BufferPool) {
+    this.#memory = memory
     this.#body = body
     this.#map = map
     this.#edges = edges
@@ -92,9 +96,18 @@ export class PieceCheck implements TransferCheck {
       this.#held.push(part)
       return
     }
-    this.#piece ??= Buffer.allocUnsafeSlow(Math.min(pieceSizeBytes, this.#body.end + 1 - this.#body.start))
+    this.#piece ??= this.#memory.take()
     this.#piece.set(part, this.#fill)
     this.#fill += part.length
+  }
+
+  /** Gives the memory back: what was let out has been read, and nothing more comes. */
+  end(): void {
+    if (this.#piece !== undefined) this.#memory.give(this.#piece)
+    this.#piece = undefined
+    this.#fill = 0
+    this.#lent = false
+    this.#held = []
   }
 
   /** What came of the piece at hand. */

@@ -14,7 +14,7 @@ const sizeBytes = 2 ** 26
 /** In the middle of a piece in the middle. */
 const lieAt = 2 ** 25 + 12_345
 /** Of four holders three are asked: not each pull meets the liar. */
-const maxPulls = 12
+const maxPulls = 20
 
 /** What it costs in seconds when one of four holders lies about a byte, with a map that matches. */
 export async function lies(log: (line: string) => void, rounds: number): Promise<Table> {

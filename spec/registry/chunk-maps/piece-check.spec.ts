@@ -10,6 +10,7 @@ import {
   encodeChunkMap,
   pieceSizeBytes,
 } from '../../../lib/core/chunk-map.ts'
+import { BufferPool } from '../../../lib/registry/buffer-pool.ts'
 import { edgesOf, PieceCheck } from '../../../lib/registry/chunk-maps/piece-check.ts'
 import { digestOf } from '../harness.ts'
 
@@ -24,14 +25,16 @@ function mapOf(bytes: Uint8Array, chunkSize = 100_000): ChunkMap | undefined {
 }
 
 const map = mapOf(blob) as ChunkMap
+const memory = new BufferPool(pieceSizeBytes, 4)
 
 function checkOf(start: number, end: number): PieceCheck {
   const body = { sizeBytes, start, end }
   const { before, after } = edgesOf(body)
-  return new PieceCheck(body, map, {
+  const edges = {
     before: blob.subarray(before.start, before.end),
     after: blob.subarray(after.start, after.end),
-  })
+  }
+  return new PieceCheck(body, map, edges, memory)
 }
 
 test('a map is the same whatever the chunks it was made from, and survives its encoding', () => {
@@ -43,6 +46,18 @@ test('a map is the same whatever the chunks it was made from, and survives its e
     }),
     { numRuns: 5 },
   )
+})
+
+test('the memory of a piece is used again by the next check', () => {
+  const pool = new BufferPool(pieceSizeBytes, 4)
+  const body = { sizeBytes, start: 0, end: sizeBytes - 1 }
+  const none = new Uint8Array()
+  const check = new PieceCheck(body, map, { before: none, after: none }, pool)
+  check.pass(blob.subarray(0, 100_000))
+  assert.equal(pool.idle, 0)
+  check.end()
+  check.end()
+  assert.equal(pool.idle, 1)
 })
 
 test('bytes that are not those of the digest have no map', () => {
