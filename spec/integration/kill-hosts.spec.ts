@@ -116,11 +116,15 @@ describe('SIGKILL in the middle of', () => {
       await node.kill()
       await assertWhole(dir)
       await node.start()
+      const wanted = round % 2 === 0 ? count : 0
       await eventually(
-        async () => (await readdir(dir)).filter((name) => !name.startsWith('.')).length === mirrors.length,
+        async () => {
+          const folders = (await readdir(dir)).filter((name) => !name.startsWith('.'))
+          // A folder is there before its file.
+          return folders.length === mirrors.length && (await done(dir)) === wanted
+        },
         { timeoutMs: 30_000, what: 'the folder in step' },
       )
-      assert.equal(await done(dir), round % 2 === 0 ? count : 0)
       assert.equal((await node.fetch('/v2/')).status, 200)
       assert.ok(!Object.keys(await tree(dir)).some((path) => path.includes('.starling-')))
     }
