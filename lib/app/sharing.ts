@@ -183,7 +183,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
     if (member.self) return
     const { peerId } = member.record
     catalog.setOriginState(peerId, originStateOf(member.state))
-    if (member.state === 'dead') closeConnections(peerId, lifeSignMs)
+    if (member.state === 'dead') closeConnections(peerId)
   })
   const expelRevoked = createExpulsion({ self: set.peerId, membership, catalog, host, log })
   let servingPem = set.serving.certPem
@@ -215,9 +215,9 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
   const started: Service[] = []
 
   /** A connection to a vanished host would count as open until TCP gives up. */
-  function closeConnections(peerId: PeerId, minAgeMs: number): void {
+  function closeConnections(peerId: PeerId): void {
     host
-      .disconnect(peerId, minAgeMs)
+      .disconnect(peerId, lifeSignMs)
       .catch((error) => log.debug({ peerId, error: describeError(error) }, 'disconnect'))
   }
 
@@ -239,7 +239,7 @@ export async function createSharing(options: SharingOptions): Promise<Sharing> {
   function sweep(): void {
     const now = clock.wallMs()
     for (const { record, state, sinceMs } of membership.members()) {
-      if (state === 'dead') closeConnections(record.peerId, lifeSignMs)
+      if (state === 'dead') closeConnections(record.peerId)
       const gone = state === 'dead' || state === 'left'
       if (gone && now - sinceMs >= forgetAfterMs) catalog.setOriginState(record.peerId, 'forgotten')
     }

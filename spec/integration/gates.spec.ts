@@ -6,7 +6,7 @@ import { connect } from 'node:tls'
 import type { PeerView } from '../../lib/core/ops-view.ts'
 import { stateCode } from '../../lib/membership/states.ts'
 import { issueServingCertificate } from '../../lib/trust/certificates.ts'
-import { formatKeyring, parseKeyring } from '../../lib/trust/keyring.ts'
+import { formatKeyring } from '../../lib/trust/keyring.ts'
 import { startHost } from '../network/test-host.ts'
 import { builtBin } from '../support/built.ts'
 import type { ClusterNode } from '../support/cluster/node-process.ts'
@@ -20,6 +20,7 @@ import {
   makeTestAuthority,
   makeTestCluster,
   makeTestKeyring,
+  readTestAuthority,
   type TestAuthority,
   testTerms,
   writeTestCredentials,
@@ -34,19 +35,6 @@ let members: readonly ClusterNode[]
 let image: PlatformImage
 let authority: TestAuthority
 let stateBefore: readonly object[]
-
-async function readAuthority(): Promise<TestAuthority> {
-  const read = (file: string) => readFile(join(cluster.trustDir, 'ca', file), 'utf8')
-  const pair = async (kind: string) => ({
-    certPem: await read(`${kind}-ca.crt`),
-    keyPem: await read(`${kind}-ca.key`),
-  })
-  return {
-    serverCa: await pair('server'),
-    clientCa: await pair('client'),
-    keyring: parseKeyring(await read('psk'), 'psk'),
-  }
-}
 
 const statesNow = () => Promise.all(members.map(clusterState))
 
@@ -115,7 +103,7 @@ describe('the gates of a live cluster', () => {
   before(async () => {
     cluster = await createCluster({ nodes: 6, started: 3, bin: await builtBin() })
     members = cluster.nodes.slice(0, 3)
-    authority = await readAuthority()
+    authority = await readTestAuthority(cluster.trustDir)
     image = await buildImage({ seed: 'gates', layers: [{ sizeBytes: 100_000 }] })
     await putImage(cluster.node(0), imageName, image)
     await waitHolders(members, imageName, [cluster.node(0)], 10_000)

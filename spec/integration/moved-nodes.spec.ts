@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict'
 import { readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { parse, stringify } from 'yaml'
 import type { PeerView } from '../../lib/core/ops-view.ts'
-import { parseKeyring } from '../../lib/trust/keyring.ts'
 import { builtBin } from '../support/built.ts'
 import { loopbackNetwork } from '../support/cluster/network.ts'
 import type { ClusterNode } from '../support/cluster/node-process.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
-import { makeTestCluster, type TestAuthority, writeTestCredentials } from '../support/test-trust.ts'
+import { makeTestCluster, readTestAuthority, writeTestCredentials } from '../support/test-trust.ts'
 
 const withinMs = 90_000
 const [p2pPort, registryPort] = [5001, 6443]
@@ -22,19 +20,6 @@ interface Written {
 
 async function rewrite({ configFile }: ClusterNode, change: (config: Written) => object): Promise<void> {
   await writeFile(configFile, stringify(change(parse(await readFile(configFile, 'utf8')) as Written)))
-}
-
-async function authorityOf({ trustDir }: Cluster): Promise<TestAuthority> {
-  const read = (file: string) => readFile(join(trustDir, 'ca', file), 'utf8')
-  const pair = async (kind: string) => ({
-    certPem: await read(`${kind}-ca.crt`),
-    keyPem: await read(`${kind}-ca.key`),
-  })
-  return {
-    serverCa: await pair('server'),
-    clientCa: await pair('client'),
-    keyring: parseKeyring(await read('psk'), 'psk'),
-  }
 }
 
 /** What each viewer says of the members with this name: addresses and states. */
@@ -103,7 +88,7 @@ describe('names and addresses of nodes', () => {
     const [first, second] = cluster.nodes as [ClusterNode, ClusterNode]
     const twin = cluster.node(3)
     const set = await makeTestCluster({
-      authority: await authorityOf(cluster),
+      authority: await readTestAuthority(cluster.trustDir),
       nodes: [{ name: second.name, addresses: [twin.address] }],
     })
     const credentials = set.get(second.name)

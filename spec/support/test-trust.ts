@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TrustFiles } from '../../lib/core/config.ts'
 import type { CredentialSet, KeyPair, Keyring } from '../../lib/core/credentials.ts'
@@ -10,7 +10,7 @@ import {
   makeCertificateAuthority,
 } from '../../lib/trust/certificates.ts'
 import { makeIdentityPem, readIdentity } from '../../lib/trust/identity.ts'
-import { formatKeyring, makePsk } from '../../lib/trust/keyring.ts'
+import { formatKeyring, makePsk, parseKeyring } from '../../lib/trust/keyring.ts'
 
 export interface TestNode {
   readonly name: string
@@ -52,6 +52,20 @@ export async function makeTestAuthority(
     serverCa: await makeCertificateAuthority('test server CA', terms),
     clientCa: await makeCertificateAuthority('test client CA', { ...terms, serial: randomBytes(16) }),
     keyring: makeTestKeyring(),
+  }
+}
+
+/** The authority that `init` wrote to a trust folder. */
+export async function readTestAuthority(trustDir: string): Promise<TestAuthority> {
+  const read = (file: string) => readFile(join(trustDir, 'ca', file), 'utf8')
+  const pair = async (kind: string) => ({
+    certPem: await read(`${kind}-ca.crt`),
+    keyPem: await read(`${kind}-ca.key`),
+  })
+  return {
+    serverCa: await pair('server'),
+    clientCa: await pair('client'),
+    keyring: parseKeyring(await read('psk'), 'psk'),
   }
 }
 
