@@ -16,6 +16,8 @@ export interface IntegrityOptions {
   /** Tells the catalog what is no longer offered, or is again. */
   readonly tell: (change: StoreChange) => Promise<void>
   readonly rates?: HashRates
+  /** A new blob is hashed once no other has come for so long. */
+  readonly restMs?: number
   /** From the begin of one round over all blobs to the begin of the next. */
   readonly roundMs?: number
   /** How often blobs that are withheld are looked at again. */
@@ -27,7 +29,7 @@ export interface IntegrityOptions {
 
 /** Keeps the chunk maps of this node's blobs, goes over all blobs in the background, and withholds those that are damaged. */
 export interface IntegrityService extends Service {
-  /** What the catalog may hear of a change of the store; new blobs are hashed soon. */
+  /** What the catalog may hear of a change of the store; new blobs are hashed once the pull that brought them is over. */
   admit(change: StoreChange): StoreChange
   /** The bytes of a blob are not those of its digest: it is no longer offered. */
   damaged(digest: Digest): void
@@ -51,13 +53,14 @@ export function createIntegrityService(options: IntegrityOptions): IntegrityServ
   const mapsPath = mapsPathOf(options.dataDir)
   const folder = new MapFolder(mapsPath)
   const hasher = new Hasher(mapsPath)
-  const order = new WorkOrder()
+  const order = new WorkOrder(options.restMs)
   const view = new StoreView()
   const withheld = new Set<Digest>()
   const timers: NodeJS.Timeout[] = []
   let prunedMs = Number.NEGATIVE_INFINITY
   let told: Promise<void> = Promise.resolve()
   let running: HashTask | undefined
+  let resting: NodeJS.Timeout | undefined
   let started = false
   let stopped = false
 
@@ -107,7 +110,8 @@ export function createIntegrityService(options: IntegrityOptions): IntegrityServ
 
   function work(): void {
     if (!started || stopped || running !== undefined) return
-    running = order.next()
+    running = order.next(clock.monotonicMs())
+    rest()
     if (running === undefined) return
     const task = running
     const { kind } = task
@@ -118,6 +122,14 @@ export function createIntegrityService(options: IntegrityOptions): IntegrityServ
       running = undefined
       work()
     })
+  }
+
+  /** Comes back for the new blobs when they have rested. */
+  function rest(): void {
+    clearTimeout(resting)
+    const { restedMs } = order
+    if (restedMs !== undefined)
+      resting = setTimeout(work, Math.max(1, restedMs - clock.monotonicMs())).unref()
   }
 
   function hurry(digest: Digest): void {
@@ -159,7 +171,9 @@ export function createIntegrityService(options: IntegrityOptions): IntegrityServ
       }
       if (change.type === 'image-deleted') return change
       const blobs = change.type === 'blob-put' ? [change.blob] : change.blobs
-      for (const { digest } of blobs) hurry(digest)
+      for (const { digest } of blobs) order.fresh(digest, clock.monotonicMs())
+      if (running === undefined) work()
+      else rest()
       if (change.type === 'image-put') return { ...change, blobs: blobs.filter(mayOffer) }
       return mayOffer(change.blob) ? change : { type: 'blob-deleted', digest: change.blob.digest }
     },
@@ -184,6 +198,7 @@ export function createIntegrityService(options: IntegrityOptions): IntegrityServ
     },
     async stop() {
       stopped = true
+      clearTimeout(resting)
       for (const timer of timers.splice(0)) clearInterval(timer)
       await hasher.stop()
       await told

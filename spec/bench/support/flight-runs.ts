@@ -1,5 +1,8 @@
-import { readFileSync } from 'node:fs'
-import { type Lab, registry, startLab } from '../../integration/containerd-lab.ts'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Digest, digestHex } from '../../../lib/core/digest.ts'
+import { type Lab, type LabNode, registry, startLab } from '../../integration/containerd-lab.ts'
 import { leaderOf } from '../../integration/flights-lab.ts'
 import { namespaceNetwork } from '../../support/cluster/namespaces.ts'
 import { buildImage } from '../../support/oci-image.ts'
@@ -35,6 +38,8 @@ export interface FlightRun {
 export interface FlightFigures {
   /** Seconds until the last one that was not killed had it, unpacked. */
   readonly makespan: number
+  /** Seconds until the last layer was whole in the content store of the last of them: what comes after is containerd's unpacking. */
+  readonly fetched: number
   readonly p50: number
   readonly copies: number
   /** Of the busiest node: processor seconds of its Starling, its memory and the bytes that it sent, as copies of the image. */
@@ -94,6 +99,7 @@ export async function runFlight(lab: Lab, run: FlightRun): Promise<FlightFigures
   const sentBefore = pids.map(sentBytes)
   const machineBefore = machineTimes()
   lab.upstream.forget()
+  const ended = new AbortController()
   const startedMs = performance.now()
   const pulls = nodes.map(async (node) => {
     const done = node.containerd.pull(name).then(
@@ -102,14 +108,18 @@ export async function runFlight(lab: Lab, run: FlightRun): Promise<FlightFigures
     )
     return { node, how: await done, seconds: (performance.now() - startedMs) / 1000 }
   })
+  const digests = image.layers.map(({ digest }) => digest)
+  const fetches = nodes.map((node) => wholeAt(node, digests, ended.signal))
   const [first] = image.layers
   const killed =
     run.killLeaderAt === undefined || first === undefined
       ? undefined
       : await leaderOf(first.digest, nodes, run.killLeaderAt * (run.layers[0] ?? 0))
   if (killed !== undefined) await Promise.all([killed.starling.kill(), killed.containerd.kill()])
-  const ended = (await Promise.all(pulls)).filter(({ node }) => node !== killed)
-  for (const { node, how } of ended)
+  const outcomes = (await Promise.all(pulls)).filter(({ node }) => node !== killed)
+  ended.abort()
+  const wholeMs = (await Promise.all(fetches)).filter((_, index) => nodes[index] !== killed)
+  for (const { node, how } of outcomes)
     if (how !== 'pulled') throw new Error(`the pull of ${node.starling.name} failed`, { cause: how })
   const machine = busyShare(machineBefore, machineTimes())
   const living = pids.map((pid, index) => ({ pid, index })).filter(({ pid }) => pid !== killed?.starling.pid)
@@ -126,10 +136,11 @@ export async function runFlight(lab: Lab, run: FlightRun): Promise<FlightFigures
     await lab.cluster.waitWhole()
   }
   for (const { containerd } of lab.nodes) await containerd.ctr('images', 'rm', '--sync', name).catch(() => {})
-  const seconds = ended.map((pull) => pull.seconds)
+  const seconds = outcomes.map((pull) => pull.seconds)
   const sizeBytes = [...image.blobs.values()].reduce((sum, { descriptor }) => sum + descriptor.size, 0)
   return {
     makespan: Math.max(...seconds),
+    fetched: (Math.max(...wholeMs) - startedMs) / 1000,
     p50: quantile(seconds, 0.5),
     copies: lab.upstream.requests().reduce((sum, { bytes }) => sum + bytes, 0) / sizeBytes,
     cpu: Math.max(...usage.map(({ cpu }) => cpu)),
@@ -137,6 +148,19 @@ export async function runFlight(lab: Lab, run: FlightRun): Promise<FlightFigures
     sentCopies: Math.max(...usage.map(({ sent }) => sent)) / sizeBytes,
     machine,
   }
+}
+
+const wholePollMs = 100
+
+/** When all these blobs were in the content store of a node (`performance.now`), by looking again and again until then. */
+async function wholeAt(
+  { containerd }: LabNode,
+  digests: readonly Digest[],
+  signal: AbortSignal,
+): Promise<number> {
+  const files = digests.map((digest) => join(containerd.contentPath, 'blobs', 'sha256', digestHex(digest)))
+  while (!files.every((file) => existsSync(file)) && !signal.aborted) await delay(wholePollMs)
+  return performance.now()
 }
 
 function isAlive(pid: number): boolean {
