@@ -40,7 +40,7 @@ export const propagation: Benchmark = {
       rows: [...settled, ...young],
       notes: [
         `${youngRounds} images as soon as all nodes see one another, ${rounds} more after ${settleMs / 1000} s; 5 blobs each, another holder each time, real processes of built JavaScript on loopback, image-layout folders as stores.`,
-        `From before the write of index.json to the answer of a node's ops API that names the holder of the tag; each node is asked every ${pollMs} ms, so the figures are up to ${pollMs} ms too high.`,
+        `From before the write of index.json to the answer of a node's ops API that names the holder of the tag; a dozen of the nodes are asked every ${pollMs} ms, each time others, so the figures are up to ${pollMs} ms too high.`,
       ],
     }
   },
