@@ -40,3 +40,11 @@ export type ClaimantEffect =
   /** Look at the download in the local store. */
   | { readonly type: 'look'; readonly key: FlightKey }
   | { readonly type: 'ended'; readonly key: FlightKey; readonly role: Role; readonly why: RoleEnd }
+
+/** What a claimant reads of the node around it. */
+export interface ClaimantView {
+  /** The steward of a key as the members are now. */
+  stewardOf(key: FlightKey): PeerId | undefined
+  /** Does the store of this node have it whole? */
+  isHeld(key: FlightKey): boolean
+}

@@ -1,5 +1,5 @@
 import type { PeerId } from '../core/peer-id.ts'
-import type { ClaimantEffect, ClaimantEvent, Want } from './claimant-events.ts'
+import type { ClaimantEffect, ClaimantEvent, ClaimantView, Want } from './claimant-events.ts'
 import { ClaimBook, type PendingClaim } from './claims.ts'
 import { type FlightKey, keyText } from './flight-key.ts'
 import { type FlightMessage, maxNamedPeers, type Progress, type Role } from './messages.ts'
@@ -12,7 +12,6 @@ import {
   notePassed,
   noteWord,
   type OwnRole,
-  pendingWord,
   progressOf,
   type RoleEnd,
   roleEnd,
@@ -31,8 +30,7 @@ const lateMs = 1000
  */
 export class Claimant {
   readonly #settings: FlightSettings
-  /** The steward of a key as the members are now. */
-  readonly #stewardOf: (key: FlightKey) => PeerId | undefined
+  readonly #view: ClaimantView
   readonly #roles = new Map<string, OwnRole>()
   readonly #claims = new ClaimBook()
   /** Claims whose requests have gone upstream. */
@@ -41,11 +39,11 @@ export class Claimant {
   readonly #wrongBytes: OwnWrongBytes
   #nextId = 1
 
-  constructor(settings: FlightSettings, stewardOf: (key: FlightKey) => PeerId | undefined) {
+  constructor(settings: FlightSettings, view: ClaimantView) {
     this.#settings = settings
+    this.#view = view
     this.#waits = new StewardWaits(settings)
     this.#wrongBytes = new OwnWrongBytes(settings)
-    this.#stewardOf = stewardOf
   }
 
   get roles(): ReadonlyMap<string, Readonly<OwnRole>> {
@@ -182,9 +180,8 @@ export class Claimant {
       this.#waitLonger(nowMs)
     } else if (message.type === 'ask') {
       const { registry, digest } = message
-      const role = this.#roles.get(keyText(message))
-      const pending = role === undefined ? this.#pending(message) : undefined
-      const word = role === undefined ? pendingWord(pending, nowMs) : wordOf(role, nowMs, this.#settings)
+      const asked = { role: this.#roles.get(keyText(message)), claim: this.#pending(message) }
+      const word = wordOf({ ...asked, isHeld: this.#view.isHeld(message) }, nowMs, this.#settings)
       effects.push({ type: 'send', to: from, message: { type: 'word', registry, digest, ...word } })
     } else if (message.type === 'word') {
       const role = this.#roles.get(keyText(message))
@@ -242,7 +239,7 @@ export class Claimant {
       effects.push({ type: 'send', to: held.from, message })
     }
     // A steward that was only late, or is asked because the other is, should know before it makes a second one lead.
-    if (given.role === 'lead' || this.#stewardOf(key) !== given.steward)
+    if (given.role === 'lead' || this.#view.stewardOf(key) !== given.steward)
       this.#tell(begun, begun.progress, effects)
   }
 
@@ -325,7 +322,7 @@ export class Claimant {
   #tell(role: OwnRole, progress: Progress, effects: ClaimantEffect[]): void {
     const message = progressOf(role, progress)
     const both = role.role === 'lead' ? role.stewards : []
-    for (const to of new Set([role.steward, this.#stewardOf(role.key), ...both])) {
+    for (const to of new Set([role.steward, this.#view.stewardOf(role.key), ...both])) {
       if (to !== undefined) effects.push({ type: 'send', to, message })
     }
   }

@@ -98,25 +98,33 @@ export function roleEnd(role: OwnRole, nowMs: number, settings: FlightSettings):
 }
 
 /**
- * What a child is told. Only a leader's silence counts: a follower's is its parent's, unless the parent has more than it takes.
+ * What a child is told. Whose part is over because it has the whole says so: the last bytes may be on their way through its link
+ * still. Whose claim waits may be decided already, only not have heard it. Else there is nothing.
  */
 export function wordOf(
-  role: OwnRole,
+  own: {
+    readonly role: OwnRole | undefined
+    readonly isHeld: boolean
+    readonly claim: PendingClaim | undefined
+  },
   nowMs: number,
   settings: FlightSettings,
 ): Progress & { quietMs: number } {
+  const { role, isHeld, claim } = own
+  if (role !== undefined) return wordOfRole(role, nowMs, settings)
+  if (isHeld) return { state: 'done', offset: 0, sizeBytes: undefined, quietMs: 0 }
+  if (claim === undefined) return { state: 'gone', offset: 0, sizeBytes: undefined, quietMs: 0 }
+  const { offset, sizeBytes } = claim.message
+  return { state: 'open', offset, sizeBytes, quietMs: nowMs - claim.askedMs }
+}
+
+/** Only a leader's silence counts: a follower's is its parent's, unless the parent has more than it takes. */
+function wordOfRole(role: OwnRole, nowMs: number, settings: FlightSettings): Progress & { quietMs: number } {
   const { progress, lagsSinceMs } = role
   if (role.role === 'lead') return { ...progress, quietMs: nowMs - role.grewMs }
   const isStuck =
     lagsSinceMs !== undefined && progress.state === 'open' && nowMs - lagsSinceMs >= settings.patienceMs
   return { ...progress, state: isStuck ? 'stuck' : progress.state, quietMs: 0 }
-}
-
-/** What a child is told by who has no role yet: its claim may be decided, only not heard. Without a claim there is nothing. */
-export function pendingWord(claim: PendingClaim | undefined, nowMs: number): Progress & { quietMs: number } {
-  if (claim === undefined) return { state: 'gone', offset: 0, sizeBytes: undefined, quietMs: 0 }
-  const { offset, sizeBytes } = claim.message
-  return { state: 'open', offset, sizeBytes, quietMs: nowMs - claim.askedMs }
 }
 
 /** The parent spoke. Returns how long its answer took; undefined where it was not asked. */

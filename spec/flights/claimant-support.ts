@@ -13,8 +13,9 @@ export function want(request: number, more: Partial<Want> = {}): { type: 'want' 
   return { type: 'want', request, ...key, seen, slots: 4, lost: [], holders: [], stewards, ...more }
 }
 
-export function claimant(): Claimant {
-  return new Claimant(settings, () => first)
+/** @param isHeld what the store of the node says */
+export function claimant(isHeld = false): Claimant {
+  return new Claimant(settings, { stewardOf: () => first, isHeld: () => isHeld })
 }
 
 export function verdict(id: number, what: 'lead' | 'follow' | 'none', from = first, intervalMs = 500) {

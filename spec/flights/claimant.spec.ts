@@ -163,6 +163,16 @@ test('what this node does not know is gone for those who ask', () => {
   assert.equal(effect?.type === 'send' && effect.message.type === 'word' && effect.message.state, 'gone')
 })
 
+test('who has the whole says so to a child that still takes the last bytes of it', () => {
+  const parent = claimant(true)
+  parent.step(want(1), 0)
+  parent.step(verdict(1, 'lead'), 1)
+  const child = { type: 'message', from: peer(8), message: { type: 'ask', ...key } } as const
+  assert.equal(wordIn(parent.step(child, 100)), 'open')
+  parent.step({ type: 'held', key }, 200)
+  assert.equal(wordIn(parent.step(child, 300)), 'done')
+})
+
 test('who led with wrong bytes, or is told so, is nobody to follow for a while, whatever the blob', () => {
   const told = { type: 'word', ...key, state: 'wrong', offset: 5, sizeBytes: 100, quietMs: 0 } as const
   for (const event of [

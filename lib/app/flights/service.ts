@@ -72,7 +72,10 @@ export function createFlightsService(options: FlightsOptions): FlightsService {
   const settings = { ...defaultFlightSettings, ...options.settings }
   const stewards = new Stewards({ ...options, settings })
   const steward = new Steward(settings)
-  const claimant = new Claimant(settings, (key) => stewards.first(key))
+  const claimant = new Claimant(settings, {
+    stewardOf: (key) => stewards.first(key),
+    isHeld: ({ registry, digest }) => options.hasLocal(registry, digest),
+  })
   const downloads = new Downloads(options.store)
   const waiting = new Map<number, (verdict: ClaimVerdict) => void>()
   let nextRequest = 1

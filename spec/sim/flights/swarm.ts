@@ -83,10 +83,15 @@ export class Swarm {
       return known.filter((peerId) => this.#byPeer.get(peerId)?.alive !== false)
     }
     this.#stewardsOf = stewardsOf
+    const holds = (peerId: PeerId, of: FlightKey): boolean =>
+      of.digest === key.digest && this.#byPeer.get(peerId)?.doneMs !== undefined
     this.nodes = contenders.map(({ peerId }, index) => ({
       index,
       peerId,
-      claimant: new Claimant(defaultFlightSettings, (of) => stewardsOf(of)[0]),
+      claimant: new Claimant(defaultFlightSettings, {
+        stewardOf: (of) => stewardsOf(of)[0],
+        isHeld: (of) => holds(peerId, of),
+      }),
       steward: new Steward(defaultFlightSettings),
       alive: true,
       wanted: false,
@@ -200,7 +205,11 @@ export class Swarm {
     if (effect.type === 'send') this.#send(node, effect.to, effect.message)
     else if (effect.type === 'look') {
       if (effect.key.digest !== key.digest) return
-      this.#queue.push(this.#nowMs, () => this.#step(node, { type: 'seen', key, progress: this.#seen(node) }))
+      // What is whole is a holding from the next look on, with or without children that still take it.
+      this.#queue.push(this.#nowMs, () => {
+        if (node.doneMs !== undefined) this.#step(node, { type: 'held', key })
+        else this.#step(node, { type: 'seen', key, progress: this.#seen(node) })
+      })
     } else if (effect.type === 'verdict' && effect.key.digest === manifest.digest) {
       if (effect.parent !== undefined) this.#follow(effect.parent)
       this.#queue.push(this.#nowMs + manifestMs, () => {
@@ -280,7 +289,8 @@ export class Swarm {
     if (source === 'none' || (source === 'upstream' && this.#upstreamCut)) return
     if (source !== 'upstream') {
       const isStalled = this.#nowMs - node.grewMs >= defaultFlightSettings.ceilingMs
-      const dead = isStalled || !source.alive || !source.claimant.serves(key)
+      const serves = source.doneMs !== undefined || source.claimant.serves(key)
+      const dead = isStalled || !source.alive || !serves
       if (dead || node.claimant.watch(key, source.peerId, node.offset, this.#nowMs) === 'lost') {
         node.lost = [...node.lost, source.peerId].slice(-6)
         node.source = 'none'
