@@ -15,6 +15,7 @@ import {
   progressOf,
   type RoleEnd,
   roleEnd,
+  wantsWord,
   wordOf,
 } from './roles.ts'
 import type { FlightSettings } from './settings.ts'
@@ -280,11 +281,11 @@ export class Claimant {
         continue
       }
       if (role.nextAskMs <= nowMs) {
-        role.nextAskMs = nowMs + this.#settings.wordIntervalMs
-        const { registry, digest } = role.key
-        if (role.parent !== undefined && role.progress.state !== 'done') {
+        const { wordIntervalMs } = this.#settings
+        role.nextAskMs = nowMs + wordIntervalMs
+        if (role.parent !== undefined && wantsWord(role, nowMs, wordIntervalMs)) {
           noteAsk(role, nowMs)
-          effects.push({ type: 'send', to: role.parent, message: { type: 'ask', registry, digest } })
+          effects.push({ type: 'send', to: role.parent, message: { type: 'ask', ...role.key } })
         }
       }
       if (role.nextLookMs <= nowMs) {

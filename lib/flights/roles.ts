@@ -26,6 +26,8 @@ export interface OwnRole {
   /** When the transfer from the parent was last seen running, and how far it had come. */
   watchedMs: number
   passedBytes: number
+  /** When it came further last. */
+  passedMs: number
   /** Since when the parent has had more than this one took, and this one took nothing; undefined where that is not so. */
   lagsSinceMs: number | undefined
   intervalMs: number
@@ -70,6 +72,7 @@ export function beginRole(
     parentWord: undefined,
     watchedMs: nowMs,
     passedBytes: offset,
+    passedMs: Number.NEGATIVE_INFINITY,
     lagsSinceMs: undefined,
     intervalMs: interval,
     nextLookMs: nowMs + wordIntervalMs,
@@ -141,6 +144,15 @@ export function noteWord(
   return tookMs
 }
 
+/** Is a word of the parent wanted? While its bytes come they say more. */
+export function wantsWord(
+  { parent, progress, passedMs }: OwnRole,
+  nowMs: number,
+  intervalMs: number,
+): boolean {
+  return parent !== undefined && progress.state !== 'done' && nowMs - passedMs >= intervalMs
+}
+
 /** The parent is asked. */
 export function noteAsk(role: OwnRole, nowMs: number): void {
   if (role.unanswered++ === 0) role.askedMs = nowMs
@@ -152,7 +164,7 @@ export function notePassed(role: OwnRole, passedBytes: number, nowMs: number): v
   const took = passedBytes > role.passedBytes
   if (took) {
     role.passedBytes = passedBytes
-    role.parentHeardMs = nowMs
+    role.passedMs = role.parentHeardMs = nowMs
     role.unanswered = 0
   }
   noteLag(role, took, nowMs)

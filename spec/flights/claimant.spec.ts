@@ -63,6 +63,19 @@ test('a follower asks its parent, and claims anew when the parent is lost', () =
   assert.deepEqual(claim?.type === 'claim' && claim.lost, [parent])
 })
 
+test('a parent is asked only while none of its bytes come', () => {
+  const own = claimant()
+  own.step(want(1), 0)
+  own.step(verdict(1, 'follow'), 1)
+  const asksAt = (nowMs: number) => sent(own.step({ type: 'wake' }, nowMs), 'ask').length
+  own.watch(key, parent, 1000, 400)
+  assert.equal(asksAt(501), 0)
+  own.watch(key, parent, 1000, 800)
+  assert.equal(asksAt(1001), 1, 'nothing has come since')
+  own.watch(key, parent, 2000, 1400)
+  assert.equal(asksAt(1501), 0)
+})
+
 test('bytes of a parent are as good as its words, and where answers are slow it may be silent for longer', () => {
   const own = claimant()
   own.step(want(1), 0)
