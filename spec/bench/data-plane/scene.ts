@@ -9,7 +9,7 @@ import { waitHolders } from '../../support/cluster/views.ts'
 import { type Cluster, createCluster } from '../../support/cluster.ts'
 import { eventually } from '../../support/eventually.ts'
 import { startUpstreamRegistry } from '../../support/upstream-registry.ts'
-import { productionOptions, registry } from '../support/bench-cluster.ts'
+import { registry } from '../support/bench-cluster.ts'
 import { curlTls } from '../support/curl.ts'
 import { startNginx } from '../support/nginx.ts'
 import { startPullThrough } from '../support/pull-through.ts'
@@ -42,15 +42,9 @@ export interface Scene extends AsyncDisposable {
 const bounds = { upload: { atOnce: 512, atOncePerPeer: 128 }, download: { atOnce: 512, atOncePerPeer: 128 } }
 
 async function startNodes(): Promise<{ cluster: Cluster; node: (role: Role) => ClusterNode }> {
-  const loopback = loopbackNetwork()
-  const network = {
-    ...loopback,
-    commandFor: (index: number, file: string, args: readonly string[]) =>
-      loopback.commandFor(index, file, [...productionOptions(), ...args]),
-  }
   const cluster = await createCluster({
     nodes: roles.length,
-    network,
+    network: loopbackNetwork(),
     bin: await builtBin(),
     mirrors: [registry],
     configure: (config, { index }) => ({

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import type { WhereView } from '../../../lib/core/ops-view.ts'
 import { builtBin } from '../../support/built.ts'
 import { loopbackNetwork } from '../../support/cluster/network.ts'
@@ -7,25 +6,12 @@ import { putImage } from '../../support/cluster/put-image.ts'
 import { type Cluster, createCluster } from '../../support/cluster.ts'
 import { eventually } from '../../support/eventually.ts'
 import { buildArtifact } from '../../support/oci-image.ts'
-import { starlingBin } from '../../support/project.ts'
 
 export const registry = 'registry.test'
 
-/** The options of Node.js with which a node is started in production: those in the first line of the program. */
-export function productionOptions(): string[] {
-  const [first = ''] = readFileSync(starlingBin, 'utf8').split('\n')
-  return first.split(' ').filter((word) => word.startsWith('--'))
-}
-
 /** Real nodes as processes of built JavaScript, as in production, each with an image-layout folder as its store. */
 export async function benchCluster(nodes: number): Promise<Cluster> {
-  const loopback = loopbackNetwork()
-  const network = {
-    ...loopback,
-    commandFor: (index: number, file: string, args: readonly string[]) =>
-      loopback.commandFor(index, file, [...productionOptions(), ...args]),
-  }
-  return createCluster({ nodes, network, bin: await builtBin(), mirrors: [registry] })
+  return createCluster({ nodes, network: loopbackNetwork(), bin: await builtBin(), mirrors: [registry] })
 }
 
 export interface SharedBlob {

@@ -1,19 +1,14 @@
 import { builtBin } from '../../support/built.ts'
 import { waitAllAlive } from '../../support/cluster/views.ts'
 import { createCluster, type NodeConfigFile } from '../../support/cluster.ts'
-import { productionOptions, registry } from './bench-cluster.ts'
+import { registry } from './bench-cluster.ts'
 import type { AgentFlock } from './flock.ts'
 import { loopbackNamespace } from './loopback-namespace.ts'
 import { shareOne } from './share-image.ts'
 
 /** Nodes of built JavaScript as in production, with a loopback of their own. `udp`: false for a cluster over TCP alone. */
 export async function starlingFlock(size: number, timeoutMs: number, udp = true): Promise<AgentFlock> {
-  const loopback = loopbackNamespace('starling')
-  const network = {
-    ...loopback,
-    commandFor: (index: number, file: string, args: readonly string[]) =>
-      loopback.commandFor(index, file, [...productionOptions(), ...args]),
-  }
+  const network = loopbackNamespace('starling')
   const bin = await builtBin()
   // Many nodes share few cores here, and their registries have nothing to do.
   const configure = (config: NodeConfigFile) => ({
@@ -34,10 +29,10 @@ export async function starlingFlock(size: number, timeoutMs: number, udp = true)
     pause: (index) => cluster.node(index).pause(),
     resume: (index) => cluster.node(index).resume(),
     vanish(index) {
-      loopback.silence(index)
+      network.silence(index)
       cluster.node(index).pause()
     },
-    heal: () => loopback.heal(),
+    heal: () => network.heal(),
     announce: (index, turn) => shareOne(cluster, cluster.node(index), turn),
     restart: (index) => cluster.node(index).start(timeoutMs),
     losses: () =>
@@ -52,10 +47,10 @@ export async function starlingFlock(size: number, timeoutMs: number, udp = true)
           })),
       ),
     waitWhole: (limitMs) => waitAllAlive(cluster.nodes, limitMs),
-    sentBytes: () => loopback.sentBytes(),
+    sentBytes: () => network.sentBytes(),
     async [Symbol.asyncDispose]() {
       await cluster.dispose()
-      await loopback[Symbol.asyncDispose]()
+      await network[Symbol.asyncDispose]()
     },
   }
 }
