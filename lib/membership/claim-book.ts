@@ -161,38 +161,41 @@ export class ClaimBook {
   }
 
   #confirm(member: number, claim: Claim): void {
-    const { accuser, refused = false } = claim
-    if (accuser === undefined || !this.#isVoice(accuser)) return
+    const { refused = false } = claim
+    const accuser = this.#voiceOf(claim)
+    if (accuser === undefined) return
     if (!this.#suspicions.confirm(member, accuser, refused)) return
     this.#context.observe('confirmed')
     this.#rumours.append({ member, accuser, refused })
   }
 
-  /** Only a live member's word confirms. */
-  #isVoice(shortId: string): boolean {
-    const index = this.#context.directory.find(shortId)
-    if (index === undefined) return false
-    const state = this.#context.table.stateOf(index)
-    return state === stateCode.alive || state === stateCode.suspect
+  /** The accuser's short id as the directory keeps it; undefined where it isn't a live member, whose word alone counts. */
+  #voiceOf({ accuser }: Claim): string | undefined {
+    const { directory, table } = this.#context
+    const index = accuser === undefined ? undefined : directory.find(accuser)
+    if (index === undefined) return undefined
+    const state = table.stateOf(index)
+    const isLive = state === stateCode.alive || state === stateCode.suspect
+    return isLive ? directory.shortIdAt(index) : undefined
   }
 
   #transition(member: number, claim: Claim, reason: string, source: ClaimSource): void {
     const { table, nowMs } = this.#context
     const from = table.stateOf(member)
-    const { accuser, refused = false } = claim
+    const { refused = false } = claim
+    const voice = this.#voiceOf(claim)
     table.incarnation[member] = claim.incarnation
     if (from !== claim.state) table.setState(member, claim.state, nowMs)
     this.#suspicions.end(member)
     if (claim.state === stateCode.suspect || claim.state === stateCode.stalled) {
       const kind = claim.state === stateCode.suspect ? 'suspect' : 'stalled'
-      const voice = accuser !== undefined && this.#isVoice(accuser) ? accuser : undefined
       this.#suspicions.begin(member, kind, voice, refused)
       this.#context.observe('suspected')
       if (source !== 'own-finding') this.onSuspicion(member)
     }
     if (isProbed(claim.state)) this.#ring.add(member)
     else this.#ring.remove(member)
-    this.#rumours.replace({ member, accuser, refused })
+    this.#rumours.replace({ member, accuser: voice ?? claim.accuser, refused })
     if (from !== claim.state) this.#announce(member, stateOfCode(from), reason)
     if (source === 'own-finding') this.onFinding()
     if (claim.state === stateCode.alive && from !== stateCode.alive) this.#checkName(member)

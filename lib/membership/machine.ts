@@ -248,7 +248,7 @@ export class MembershipMachine {
     else if (timer.kind === 'ping') this.#prober.pingTimedOut(token)
     else if (timer.kind === 'probe') this.#prober.timedOut(token)
     else if (timer.kind === 'relay') this.#relays.timedOut(token)
-    else if (timer.kind === 'suspicion') this.#suspicionOver(token)
+    else if (timer.kind === 'suspicion') this.#suspicionsOver(token)
     else if (timer.kind === 'leave') this.#context.emit({ type: 'left' })
     else this.#context.observe('stale-timer')
   }
@@ -270,11 +270,11 @@ export class MembershipMachine {
     this.#upkeep.tick()
   }
 
-  #suspicionOver(token: number): void {
-    const member = this.#suspicions.expire(token)
-    if (member === undefined) return
-    const claim: Claim = { ...this.#claims.claimOf(member), state: stateCode.dead }
-    this.#claims.apply(claim, 'own-finding', this.#context.own.record.peerId)
+  #suspicionsOver(token: number): void {
+    for (const member of this.#suspicions.expire(token)) {
+      const claim: Claim = { ...this.#claims.claimOf(member), state: stateCode.dead }
+      this.#claims.apply(claim, 'own-finding', this.#context.own.record.peerId)
+    }
   }
 
   /** After a suspicion, some others look for themselves, so that it is confirmed or refuted soon. */

@@ -14,14 +14,28 @@ export function retransmitBudget(members: number): number {
 /** So many accusers of one member are told; more would not shorten its suspicion. */
 const maxRumoursOfMember = 4
 
+/** A place in a ring of rumours that were told equally often; the ring's own head is one as well. */
+interface Place {
+  before: Place
+  after: Place
+}
+
+interface Entry extends Place, Rumour {
+  /** How often it was told. */
+  level: number
+  /** The next rumour about the same member. */
+  sibling: Entry | undefined
+}
+
 /**
  * What is to be passed on, least told first. Bounded by the table: a newer rumour about a member takes the place of
- * the older ones, and only members are spoken of.
+ * the older ones, and only members are spoken of. Linked through its entries: when a third of a large cluster dies at
+ * once this holds thousands.
  */
 export class RumourQueue {
-  /** By how often they were sent. */
-  readonly #levels: Set<Rumour>[] = []
-  readonly #byMember = new Map<number, { rumour: Rumour; level: number }[]>()
+  /** Heads of the rings, by how often their rumours were told. */
+  readonly #levels: Place[] = []
+  readonly #byMember = new Map<number, Entry>()
   #size = 0
 
   get size(): number {
@@ -36,15 +50,17 @@ export class RumourQueue {
 
   /** Another accuser of the same suspicion, next to those that are told already. */
   append(rumour: Rumour): void {
-    const entries = this.#byMember.get(rumour.member) ?? []
-    if (entries.length >= maxRumoursOfMember) return
-    if (entries.some((entry) => entry.rumour.accuser === rumour.accuser && entry.rumour.refused)) return
-    this.#add(rumour)
+    let known = 0
+    for (const entry of this.#about(rumour.member)) {
+      if (entry.accuser === rumour.accuser && entry.refused) return
+      known++
+    }
+    if (known < maxRumoursOfMember) this.#add(rumour)
   }
 
   drop(member: number): void {
-    for (const { rumour, level } of this.#byMember.get(member) ?? []) {
-      this.#levels[level]?.delete(rumour)
+    for (const entry of this.#about(member)) {
+      unlink(entry)
       this.#size--
     }
     this.#byMember.delete(member)
@@ -52,45 +68,63 @@ export class RumourQueue {
 
   /** Up to `limit` rumours for one packet; each of them is sent once more, and dropped when it was sent `budget` times. */
   take(limit: number, budget: number): Rumour[] {
-    const taken: Rumour[] = []
-    const levels: number[] = []
-    for (let level = 0; level < this.#levels.length && taken.length < limit; level++) {
-      for (const rumour of this.#levels[level]!) {
-        taken.push(rumour)
-        levels.push(level)
-        if (taken.length >= limit) break
-      }
+    const taken: Entry[] = []
+    for (const head of this.#levels) {
+      for (let place = head.after; place !== head && taken.length < limit; place = place.after)
+        taken.push(place as Entry)
     }
-    taken.forEach((rumour, index) => {
-      this.#promote(rumour, levels[index]!, budget)
-    })
+    for (const entry of taken) {
+      unlink(entry)
+      entry.level++
+      if (entry.level < budget) this.#link(entry)
+      else this.#forget(entry)
+    }
     return taken
   }
 
-  #add(rumour: Rumour): void {
-    this.#level(0).add(rumour)
-    const entries = this.#byMember.get(rumour.member)
-    if (entries === undefined) this.#byMember.set(rumour.member, [{ rumour, level: 0 }])
-    else entries.push({ rumour, level: 0 })
+  *#about(member: number): Iterable<Entry> {
+    for (let entry = this.#byMember.get(member); entry !== undefined; entry = entry.sibling) yield entry
+  }
+
+  #add({ member, accuser, refused }: Rumour): void {
+    const sibling = this.#byMember.get(member)
+    const nowhere = this.#levels[0] ?? makeHead()
+    const entry: Entry = { member, accuser, refused, level: 0, sibling, before: nowhere, after: nowhere }
+    this.#byMember.set(member, entry)
+    this.#link(entry)
     this.#size++
   }
 
-  #promote(rumour: Rumour, level: number, budget: number): void {
-    this.#levels[level]!.delete(rumour)
-    const entries = this.#byMember.get(rumour.member) ?? []
-    const at = entries.findIndex((entry) => entry.rumour === rumour)
-    if (level + 1 < budget) {
-      this.#level(level + 1).add(rumour)
-      entries[at] = { rumour, level: level + 1 }
-      return
-    }
-    entries.splice(at, 1)
-    if (entries.length === 0) this.#byMember.delete(rumour.member)
-    this.#size--
+  /** To the end of its level. */
+  #link(entry: Entry): void {
+    while (this.#levels.length <= entry.level) this.#levels.push(makeHead())
+    const head = this.#levels[entry.level]!
+    entry.before = head.before
+    entry.after = head
+    head.before.after = entry
+    head.before = entry
   }
 
-  #level(level: number): Set<Rumour> {
-    while (this.#levels.length <= level) this.#levels.push(new Set())
-    return this.#levels[level]!
+  #forget(entry: Entry): void {
+    this.#size--
+    const first = this.#byMember.get(entry.member)!
+    if (first !== entry) {
+      let before = first
+      while (before.sibling !== entry) before = before.sibling!
+      before.sibling = entry.sibling
+    } else if (entry.sibling === undefined) this.#byMember.delete(entry.member)
+    else this.#byMember.set(entry.member, entry.sibling)
   }
+}
+
+function makeHead(): Place {
+  const head = {} as Place
+  head.before = head
+  head.after = head
+  return head
+}
+
+function unlink(entry: Entry): void {
+  entry.before.after = entry.after
+  entry.after.before = entry.before
 }

@@ -4,12 +4,18 @@ import type { MembershipSettings } from './settings.ts'
 interface Suspicion {
   readonly kind: 'suspect' | 'stalled'
   startedMs: number
-  deadlineMs: number
-  token: number
-  readonly accusers: Set<string>
-  readonly refusers: Set<string>
+  /** When it ends, in steps of `stepMs`; undefined before that was said. */
+  due: number | undefined
+  /** Short ids of those who accuse it; of them, who was refused by it. A few, in arrays without spare room. */
+  accusers: readonly string[]
+  refusers: readonly string[]
   postponed: number
 }
+
+const nobody: readonly string[] = []
+
+/** Suspicions that end within the same step share a timer, so that a rack that dies at once isn't thousands of them. */
+const stepMs = 20
 
 /** A member that can be heard but never answers is not waited for without end. */
 const maxPostponements = 3
@@ -33,7 +39,8 @@ export function suspicionTimeoutMs(
 export class Suspicions {
   readonly #context: MachineContext
   readonly #byMember = new Map<number, Suspicion>()
-  readonly #byToken = new Map<number, number>()
+  /** By step: whose suspicions were to end then when that was said last. */
+  readonly #ends = new Map<number, number[]>()
 
   constructor(context: MachineContext) {
     this.#context = context
@@ -44,14 +51,12 @@ export class Suspicions {
   }
 
   begin(member: number, kind: 'suspect' | 'stalled', accuser: string | undefined, refused: boolean): void {
-    this.end(member)
     const suspicion: Suspicion = {
       kind,
       startedMs: this.#context.nowMs,
-      deadlineMs: Number.POSITIVE_INFINITY,
-      token: 0,
-      accusers: new Set(accuser === undefined ? [] : [accuser]),
-      refusers: new Set(accuser !== undefined && refused ? [accuser] : []),
+      due: undefined,
+      accusers: accuser === undefined ? nobody : [accuser],
+      refusers: accuser !== undefined && refused ? [accuser] : nobody,
       postponed: 0,
     }
     this.#byMember.set(member, suspicion)
@@ -62,18 +67,17 @@ export class Suspicions {
   confirm(member: number, accuser: string, refused: boolean): boolean {
     const suspicion = this.#byMember.get(member)
     if (suspicion === undefined) return false
-    const isNews = !suspicion.accusers.has(accuser) || (refused && !suspicion.refusers.has(accuser))
-    if (!isNews || suspicion.accusers.size > 2 * this.#context.settings.suspicionConfirmations) return false
-    suspicion.accusers.add(accuser)
-    if (refused) suspicion.refusers.add(accuser)
+    const isNew = !suspicion.accusers.includes(accuser)
+    const isNewlyRefused = refused && !suspicion.refusers.includes(accuser)
+    const isFull = suspicion.accusers.length > 2 * this.#context.settings.suspicionConfirmations
+    if (!(isNew || isNewlyRefused) || isFull) return false
+    if (isNew) suspicion.accusers = [...suspicion.accusers, accuser]
+    if (isNewlyRefused) suspicion.refusers = [...suspicion.refusers, accuser]
     this.#settle(member, suspicion)
     return true
   }
 
   end(member: number): void {
-    const suspicion = this.#byMember.get(member)
-    if (suspicion === undefined) return
-    this.#byToken.delete(suspicion.token)
     this.#byMember.delete(member)
   }
 
@@ -89,7 +93,7 @@ export class Suspicions {
   extendAll(byMs: number): void {
     for (const [member, suspicion] of this.#byMember) {
       suspicion.startedMs += byMs
-      suspicion.deadlineMs = Number.POSITIVE_INFINITY
+      suspicion.due = undefined
       this.#settle(member, suspicion)
     }
   }
@@ -99,35 +103,46 @@ export class Suspicions {
     for (const [member, suspicion] of this.#byMember) this.#restart(member, suspicion)
   }
 
-  /** The member whose time is over; undefined for a stale token. */
-  expire(token: number): number | undefined {
-    const member = this.#byToken.get(token)
-    if (member !== undefined) this.end(member)
-    return member
+  /** Ends those whose time is over with this timer, and returns their members. */
+  expire(step: number): number[] {
+    const over = (this.#ends.get(step) ?? []).filter((member) => {
+      const isOver = this.#byMember.get(member)?.due === step
+      if (isOver) this.end(member)
+      return isOver
+    })
+    this.#ends.delete(step)
+    return over
   }
 
   #restart(member: number, suspicion: Suspicion): void {
     suspicion.startedMs = this.#context.nowMs
-    suspicion.deadlineMs = Number.POSITIVE_INFINITY
-    suspicion.refusers.clear()
+    suspicion.due = undefined
+    suspicion.refusers = nobody
     this.#settle(member, suspicion)
   }
 
+  /** Says when it ends, which may have come nearer. */
   #settle(member: number, suspicion: Suspicion): void {
     const { settings, table, nowMs } = this.#context
     const members = table.live
+    const { kind, accusers, refusers, startedMs } = suspicion
     const timeoutMs =
-      suspicion.kind === 'stalled'
+      kind === 'stalled'
         ? settings.stalledTimeoutMs
-        : suspicionTimeoutMs(members, Math.max(0, suspicion.accusers.size - 1), settings)
+        : suspicionTimeoutMs(members, Math.max(0, accusers.length - 1), settings)
     const refusersNeeded = Math.min(2, Math.max(1, members - 1))
-    let deadlineMs = suspicion.startedMs + timeoutMs
-    if (suspicion.refusers.size >= refusersNeeded)
-      deadlineMs = Math.min(deadlineMs, nowMs + settings.refusedSuspicionMs)
-    if (deadlineMs >= suspicion.deadlineMs) return
-    this.#byToken.delete(suspicion.token)
-    suspicion.deadlineMs = deadlineMs
-    suspicion.token = this.#context.schedule('suspicion', Math.max(0, deadlineMs - nowMs))
-    this.#byToken.set(suspicion.token, member)
+    const deadlineMs = startedMs + timeoutMs
+    const isRefused = refusers.length >= refusersNeeded
+    const endMs = isRefused ? Math.min(deadlineMs, nowMs + settings.refusedSuspicionMs) : deadlineMs
+    const due = Math.ceil(Math.max(endMs, nowMs) / stepMs)
+    if (suspicion.due !== undefined && due >= suspicion.due) return
+    suspicion.due = due
+    const others = this.#ends.get(due)
+    if (others !== undefined) {
+      others.push(member)
+      return
+    }
+    this.#ends.set(due, [member])
+    this.#context.schedule('suspicion', due * stepMs - nowMs, due)
   }
 }

@@ -102,6 +102,29 @@ test('one refusal shortens nothing; two that were refused themselves shorten the
   assert.ok(accuse(third, true)! <= 300)
 })
 
+test('suspicions that end together share a timer, and one that is shortened no longer ends with it', () => {
+  const bench = new Bench(12)
+  const [first, second, third, teller, ...others] = bench.members
+  const accuse = (by: typeof first, ...suspects: (typeof first)[]) =>
+    timers(
+      bench.send(
+        by!,
+        suspects.map((suspect) => bench.claim(suspect!, 'suspect', 1, { accuser: by!.shortId })),
+      ),
+      'suspicion',
+    )
+  const [shared, ...more] = accuse(teller, first, second, third)
+  assert.equal(more.length, 0)
+  const sooner = others.slice(0, 3).flatMap((other) => accuse(other, first))
+  assert.ok(sooner.at(-1)!.atMs < shared!.atMs)
+  const stateOf = (member: typeof first) => bench.view(member!)?.state
+  bench.step({ type: 'timer', timer: sooner.at(-1)! }, sooner.at(-1)!.atMs)
+  assert.deepEqual([first, second, third].map(stateOf), ['dead', 'suspect', 'suspect'])
+  bench.send(second!, [bench.claim(second!, 'alive', 2)])
+  bench.step({ type: 'timer', timer: shared! }, shared!.atMs)
+  assert.deepEqual([first, second, third].map(stateOf), ['dead', 'alive', 'dead'])
+})
+
 test('a hint alone is no verdict: an answer ends what it began', () => {
   const bench = new Bench(4)
   const [ping] = sent(hinted(bench), messageType.ping)

@@ -4,53 +4,12 @@ import fc from 'fast-check'
 import { MemberDirectory } from '../../lib/membership/directory.ts'
 import { LocalHealth } from '../../lib/membership/health.ts'
 import { ProbeRing } from '../../lib/membership/probe-ring.ts'
-import { RumourQueue, retransmitBudget } from '../../lib/membership/rumours.ts'
 import { defaultSettings } from '../../lib/membership/settings.ts'
 import { overrides } from '../../lib/membership/states.ts'
 import { suspicionTimeoutMs } from '../../lib/membership/suspicions.ts'
 import { MemberTable } from '../../lib/membership/table.ts'
 import { seededRng } from '../sim/random.ts'
 import { makeSigned } from './fixtures.ts'
-
-test('a rumour is told as often as its budget and no more, the least told first', () => {
-  const queue = new RumourQueue()
-  const rumour = (member: number) => ({ member, accuser: undefined, refused: false })
-  queue.replace(rumour(1))
-  assert.deepEqual(
-    queue.take(10, 3).map(({ member }) => member),
-    [1],
-  )
-  queue.replace(rumour(2))
-  assert.deepEqual(
-    queue.take(1, 3).map(({ member }) => member),
-    [2],
-  )
-  assert.deepEqual(
-    queue.take(10, 3).map(({ member }) => member),
-    [1, 2],
-  )
-  assert.deepEqual(
-    queue.take(10, 3).map(({ member }) => member),
-    [1, 2],
-  )
-  assert.deepEqual([queue.take(10, 3).length, queue.size], [0, 0])
-})
-
-test('newer news of a member replaces the older, and four accusers are told at most', () => {
-  const queue = new RumourQueue()
-  const accuse = (accuser: string) => ({ member: 1, accuser, refused: false })
-  queue.replace(accuse('a'))
-  for (const accuser of ['b', 'c', 'd', 'e', 'f']) queue.append(accuse(accuser))
-  assert.equal(queue.size, 4)
-  queue.replace({ member: 1, accuser: undefined, refused: false })
-  assert.equal(queue.size, 1)
-  queue.drop(1)
-  assert.equal(queue.size, 0)
-})
-
-test('budgets grow with the logarithm of the members', () => {
-  assert.deepEqual([1, 9, 50, 99, 1000, 9999].map(retransmitBudget), [4, 4, 8, 8, 16, 16])
-})
 
 test('a suspicion lasts six times its minimum without confirmation, and its minimum with three', () => {
   const timeouts = [0, 1, 2, 3, 9].map((count) => suspicionTimeoutMs(100, count, defaultSettings))

@@ -1,12 +1,16 @@
-interface Entry {
+interface Entry<Owner> {
   readonly atMs: number
   readonly order: number
   readonly run: () => void
+  readonly owner: Owner | undefined
 }
 
-/** A binary heap of what is to happen; equal times keep the order in which they were added. */
-export class EventQueue {
-  readonly #heap: Entry[] = []
+/**
+ * A binary heap of what is to happen, and to whom; equal times keep the order in which they were added. Ten thousand
+ * nodes have millions of entries.
+ */
+export class EventQueue<Owner> {
+  readonly #heap: Entry<Owner>[] = []
   #added = 0
 
   get size(): number {
@@ -18,9 +22,9 @@ export class EventQueue {
     return this.#heap[0]?.atMs
   }
 
-  push(atMs: number, run: () => void): void {
+  push(atMs: number, run: () => void, owner?: Owner): void {
     const heap = this.#heap
-    const entry = { atMs, order: this.#added++, run }
+    const entry = { atMs, order: this.#added++, run, owner }
     let index = heap.length
     heap.push(entry)
     while (index > 0) {
@@ -32,7 +36,7 @@ export class EventQueue {
     heap[index] = entry
   }
 
-  pop(): Entry | undefined {
+  pop(): Entry<Owner> | undefined {
     const heap = this.#heap
     const first = heap[0]
     const last = heap.pop()
@@ -51,6 +55,6 @@ export class EventQueue {
   }
 }
 
-function before(one: Entry, other: Entry): boolean {
+function before(one: Entry<unknown>, other: Entry<unknown>): boolean {
   return one.atMs === other.atMs ? one.order < other.order : one.atMs < other.atMs
 }

@@ -43,8 +43,8 @@ type Receiver = (from: string, bytes: Uint8Array) => void
 interface SimNode {
   receive: Receiver
   condition: NodeCondition
-  /** Grows with each life of the node; what was scheduled for an earlier one is dropped. */
-  life: number
+  /** The node has begun a new life: what was scheduled for this one is dropped. */
+  isOver: boolean
   monotonicOffsetMs: number
   wallOffsetMs: number
   /** Its core works until then; its uplink sends until then. */
@@ -68,7 +68,7 @@ export class SimKernel {
   /** For the scenario and the network; nodes draw from `fork()`. */
   readonly rng: Rng
   network: NetworkModel
-  readonly #queue = new EventQueue()
+  readonly #queue = new EventQueue<SimNode>()
   readonly #nodes = new Map<string, SimNode>()
   /** Ordered pairs `from→to` through which nothing passes. */
   readonly #cuts = new Set<string>()
@@ -104,17 +104,17 @@ export class SimKernel {
 
   /** A timer of a node: waits while it is paused and dies with it. */
   scheduleFor(node: string, afterMs: number, action: () => void): void {
-    const { life } = this.#node(node)
-    this.schedule(this.#nowMs + Math.max(0, afterMs), () => this.#runOn(node, life, action))
+    this.#queue.push(this.#nowMs + Math.max(0, afterMs), action, this.#node(node))
   }
 
   /** Adds a node, or begins a new life of one; the condition becomes `up`. */
   boot(node: string, receive: Receiver): void {
     const known = this.#nodes.get(node)
+    if (known !== undefined) known.isOver = true
     this.#nodes.set(node, {
       receive,
       condition: 'up',
-      life: (known?.life ?? 0) + 1,
+      isOver: false,
       monotonicOffsetMs: this.rng.next() * 1e6,
       wallOffsetMs: known?.wallOffsetMs ?? 0,
       busyUntilMs: 0,
@@ -135,9 +135,9 @@ export class SimKernel {
     const state = this.#node(node)
     if (state.condition !== 'paused') return
     state.condition = 'up'
-    const { life, waiting } = state
+    const { waiting } = state
     state.waiting = []
-    for (const action of waiting) this.schedule(this.#nowMs, () => this.#runOn(node, life, action))
+    for (const action of waiting) this.#queue.push(this.#nowMs, action, state)
   }
 
   spentBy(node: string): Spending {
@@ -211,7 +211,7 @@ export class SimKernel {
       this.schedule(departsMs + this.delayMs(), () => {
         const state = this.#nodes.get(to)
         if (state === undefined || !this.isOpen(from, to)) return
-        this.#runOn(to, state.life, () => {
+        this.#runOn(state, () => {
           this.#charge(state, this.network.cpu?.receiveMs)
           state.receive(from, bytes)
         })
@@ -246,7 +246,8 @@ export class SimKernel {
       if (entry === undefined) break
       this.#nowMs = entry.atMs
       this.#handled++
-      entry.run()
+      if (entry.owner === undefined) entry.run()
+      else this.#runOn(entry.owner, entry.run)
     }
     this.#nowMs = Math.max(this.#nowMs, untilMs)
   }
@@ -269,11 +270,10 @@ export class SimKernel {
     state.busyUntilMs = Math.max(state.busyUntilMs, this.#nowMs) + durationMs
   }
 
-  #runOn(node: string, life: number, action: () => void): void {
-    const state = this.#node(node)
-    if (state.life !== life) return
+  #runOn(state: SimNode, action: () => void): void {
+    if (state.isOver) return
     if (state.condition === 'up' && state.busyUntilMs > this.#nowMs)
-      this.schedule(state.busyUntilMs, () => this.#runOn(node, life, action))
+      this.#queue.push(state.busyUntilMs, action, state)
     else if (state.condition === 'up') action()
     else if (state.condition === 'paused' && state.waiting.length < socketBacklog) state.waiting.push(action)
   }

@@ -62,7 +62,7 @@ export interface SwarmNode {
 export class Swarm {
   readonly nodes: readonly SwarmNode[]
   readonly #options: SwarmOptions
-  readonly #queue = new EventQueue()
+  readonly #queue = new EventQueue<never>()
   readonly #byPeer = new Map<PeerId, SwarmNode>()
   readonly #rng
   readonly #wakes = new Map<SwarmNode, number>()
