@@ -11,11 +11,6 @@ RUN npm run build
 # What the node writes to: its data and its ops socket. Made here, because the runtime image may have no shell.
 RUN mkdir -p /empty
 
-FROM ${BUILD_IMAGE} AS dependencies
-WORKDIR /src
-COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev --omit=optional
-
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -25,7 +20,6 @@ LABEL org.opencontainers.image.title="starling" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 ENV NODE_ENV=production MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072
-COPY --from=dependencies /src/node_modules /opt/starling/node_modules
 COPY --from=build /src/dist /opt/starling
 COPY --from=build --chown=65532:65532 /empty /var/lib/starling
 COPY --from=build --chown=65532:65532 /empty /run/starling

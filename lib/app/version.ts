@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
+import { packageFileUrl } from './program-files.ts'
 
-/** Version of Starling, from its package.json: beside lib/ in a checkout and in the published package alike. */
+/** Version of Starling, from its package.json. */
 export const version: string = (() => {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const text = readFileSync(packageFileUrl, 'utf8')
   return (JSON.parse(text) as { version: string }).version
 })()

@@ -1,4 +1,5 @@
-import { fileURLToPath } from 'node:url'
+import { findPackageJSON } from 'node:module'
+import { dirname, join } from 'node:path'
 import type { MethodDefinition } from '@grpc/grpc-js'
 import { loadSync, type MessageTypeDefinition, type PackageDefinition } from '@grpc/proto-loader'
 
@@ -92,14 +93,15 @@ const eventTypes: Readonly<Record<string, string>> = {
 
 let loaded: Protocol | undefined
 
-/** Reads the `.proto` files next to this module, once for each process or worker. */
+/** Reads the `.proto` files, once for each process or worker. */
 export function loadProtocol(): Protocol {
   loaded ??= readProtocol()
   return loaded
 }
 
 function readProtocol(): Protocol {
-  const folder = fileURLToPath(new URL('./protos/', import.meta.url))
+  // From package.json on, the path is the same in the repository and in the built package.
+  const folder = join(dirname(findPackageJSON(import.meta.url) ?? ''), 'lib', 'containerd', 'protos')
   const definitions = loadSync(
     protoFiles.map((name) => `${name}.proto`),
     { includeDirs: [folder], keepCase: false, longs: Number, defaults: true },

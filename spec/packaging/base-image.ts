@@ -1,7 +1,9 @@
+import { globSync } from 'node:fs'
 import { copyFile, cp, mkdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { librariesOf } from '../support/program-files.ts'
+import { projectDir } from '../support/project.ts'
 import { findProgram } from '../support/requirements.ts'
 
 async function copyInto(root: string, file: string, as = file): Promise<void> {
@@ -33,7 +35,7 @@ function npmSettings(): string {
  * one that runs this), npm, a shell and the little that both need.
  */
 export async function makeRootFolder(root: string): Promise<void> {
-  const programs = ['sh', 'env', 'mkdir', 'ls', 'id'].map((name) => {
+  const programs = ['sh', 'env', 'mkdir', 'ls', 'cat', 'id'].map((name) => {
     const path = findProgram(name)
     if (path === undefined) throw new Error(`this machine has no ${name}`)
     return { path, as: `/usr/bin/${name}` }
@@ -41,8 +43,11 @@ export async function makeRootFolder(root: string): Promise<void> {
   programs.push({ path: process.execPath, as: '/usr/local/bin/node' })
   for (const { path, as } of programs) {
     await copyInto(root, path, as)
-    for (const library of await librariesOf(path)) await copyInto(root, library)
   }
+  // The bundler comes with `npm ci`; what it is linked against comes with every distribution.
+  const bundler = globSync('node_modules/@rolldown/binding-*/*.node', { cwd: projectDir })
+  const linked = [...programs.map(({ path }) => path), ...bundler.map((path) => join(projectDir, path))]
+  for (const file of linked) for (const library of await librariesOf(file)) await copyInto(root, library)
   for (const folder of ['tmp', 'run', 'var', 'root']) await mkdir(join(root, folder), { recursive: true })
   await symlink('usr/bin', join(root, 'bin'))
   await cp(await npmFolder(), join(root, 'usr/local/lib/node_modules/npm'), {

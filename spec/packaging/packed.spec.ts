@@ -7,7 +7,7 @@ import type { StatusView } from '../../lib/core/ops-view.ts'
 import { buildPackage } from '../support/build.ts'
 import { createCluster } from '../support/cluster.ts'
 import { type Outcome, runOrFail, runToEnd } from '../support/processes.ts'
-import { projectDir } from '../support/project.ts'
+import { projectDir, readPackageFile } from '../support/project.ts'
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts'
 
 /** A consumer of the package that is type-checked against its declarations. */
@@ -44,7 +44,19 @@ describe('the packed package', () => {
     )
     assert.ok(files.some((file) => file.endsWith('.proto')))
     const text = await readFile(join(root, 'package.json'), 'utf8')
-    assert.doesNotMatch(text, /devDependencies|optionalDependencies|scripts|node-linux/)
+    assert.doesNotMatch(text, /[dD]ependencies|scripts|node-linux/)
+    assert.deepEqual(globSync('node_modules/*', { cwd: installed }), ['node_modules/starling'])
+  })
+
+  it('names what it contains, with licences', async () => {
+    const text = await readFile(join(installed, 'node_modules', 'starling', 'THIRD-PARTY.txt'), 'utf8')
+    const named = [...text.matchAll(/^-{80}\n(.+) \d+\.\d+\.\d+\S* \(.+\)$/gm)].map((match) => match[1])
+    for (const name of Object.keys(readPackageFile().dependencies as object)) {
+      // What has only types, or is another name of a package.
+      if (['@libp2p/interface', '@chainsafe/libp2p-gossipsub'].includes(name)) continue
+      assert.ok(named.includes(name), `${name} is missing`)
+    }
+    assert.match(text, /MIT License/)
   })
 
   it('prints its help', async () => {

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { ImportProgress } from '../../archive/import-archive.ts'
 import { type ErrorCode, StarlingError } from '../../core/errors.ts'
+import { workerEntry } from '../program-files.ts'
 import type { FileOutcome, ImportJob } from './import-known.ts'
 
 export type FromImportWorker =
@@ -8,8 +9,7 @@ export type FromImportWorker =
   | { readonly type: 'done'; readonly outcome: FileOutcome }
   | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string }
 
-/** The entry has the extension of this file: `.ts` in the repository, `.js` in the built package. */
-const entry = new URL(`./worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
+const entry = workerEntry('lib/app/import/worker')
 
 const maxHeapMb = 128
 

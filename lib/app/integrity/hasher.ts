@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads'
+import { workerEntry } from '../program-files.ts'
 import type { HashJob, HashResult, ToHasher } from './messages.ts'
 
-/** The entry has the extension of this file: `.ts` in the repository, `.js` in the built package. */
-const entry = new URL(`./worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
+const entry = workerEntry('lib/app/integrity/worker')
 
 /** A thread costs memory: one without work is ended. */
 const idleMs = 5000

@@ -4,9 +4,9 @@ import type { RegistryControl } from '../../core/lookup.ts'
 import type { Logger, Metrics } from '../../core/ports.ts'
 import { serveControl } from '../../registry/control-channel.ts'
 import type { FromWorker, MetricChange, RegistryWorkerData, ToWorker } from '../../registry/messages.ts'
+import { workerEntry } from '../program-files.ts'
 
-/** The entry has the extension of this file: `.ts` in the repository, `.js` in the built package. */
-const entry = new URL(`./worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
+const entry = workerEntry('lib/app/registry/worker')
 
 /** A machine on which everything starts at once lets a thread wait long; one that hangs must still end the start. */
 const startTimeoutMs = 60_000
