@@ -24,8 +24,7 @@ export class ClaimBook {
   readonly #expelled = new Set<string>()
   /** Called when somebody else's suspicion is news here. */
   onSuspicion: (member: number) => void = () => undefined
-  /** Called when this node itself has found something out: the next gossip tick is too far. */
-  onFinding: () => void = () => undefined
+  #hasFinding = false
 
   constructor(
     context: MachineContext,
@@ -41,6 +40,13 @@ export class ClaimBook {
 
   get waiting(): number {
     return this.#wants.size
+  }
+
+  /** Has this node itself found something out since this was asked last? Then the next gossip tick is too far. */
+  takeFinding(): boolean {
+    const hadFinding = this.#hasFinding
+    this.#hasFinding = false
+    return hadFinding
   }
 
   /** What this node says of a member now. */
@@ -197,7 +203,7 @@ export class ClaimBook {
     else this.#ring.remove(member)
     this.#rumours.replace({ member, accuser: voice ?? claim.accuser, refused })
     if (from !== claim.state) this.#announce(member, stateOfCode(from), reason)
-    if (source === 'own-finding') this.onFinding()
+    if (source === 'own-finding') this.#hasFinding = true
     if (claim.state === stateCode.alive && from !== stateCode.alive) this.#checkName(member)
   }
 

@@ -92,7 +92,6 @@ export class MembershipMachine {
       relays: this.#relays,
     })
     this.#claims.onSuspicion = (member) => this.#verify(member)
-    this.#claims.onFinding = () => this.#tell(settings.gossipFanout)
     if (options.like !== undefined) this.#adopt(options.like)
     table.setState(self, stateCode.alive, 0)
     this.#ring.add(self)
@@ -271,10 +270,9 @@ export class MembershipMachine {
   }
 
   #suspicionsOver(token: number): void {
-    for (const member of this.#suspicions.expire(token)) {
-      const claim: Claim = { ...this.#claims.claimOf(member), state: stateCode.dead }
-      this.#claims.apply(claim, 'own-finding', this.#context.own.record.peerId)
-    }
+    const { peerId } = this.#context.own.record
+    for (const member of this.#suspicions.expire(token))
+      this.#claims.apply({ ...this.#claims.claimOf(member), state: stateCode.dead }, 'own-finding', peerId)
   }
 
   /** After a suspicion, some others look for themselves, so that it is confirmed or refuted soon. */
@@ -314,6 +312,8 @@ export class MembershipMachine {
   /** The gossip tick runs only while there is something to tell, and somebody to tell it to. */
   #keepGossiping(): void {
     const { settings, leaving, table } = this.#context
+    // Once for all that one step has found: a rack that dies at once is thousands of findings.
+    if (this.#claims.takeFinding()) this.#tell(settings.gossipFanout)
     const hasNews = leaving ? this.#leaveRounds > 0 : this.#rumours.size > 0
     if (this.#gossipToken !== 0 || !hasNews || table.live < 2) return
     this.#gossipToken = this.#context.schedule('gossip', settings.gossipIntervalMs)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { maxDatagramBodySizeBytes } from '../../lib/core/messaging.ts'
 import { encodeMessage, messageType } from '../../lib/membership/messages.ts'
+import { stateCode } from '../../lib/membership/states.ts'
 import { Bench, makeSigned, sent, timers } from './fixtures.ts'
 
 const hinted = (bench: Bench, member = bench.members[0]!) =>
@@ -123,6 +124,24 @@ test('suspicions that end together share a timer, and one that is shortened no l
   bench.send(second!, [bench.claim(second!, 'alive', 2)])
   bench.step({ type: 'timer', timer: shared! }, shared!.atMs)
   assert.deepEqual([first, second, third].map(stateOf), ['dead', 'alive', 'dead'])
+})
+
+test('what one step finds out is told at once, and in one round of messages', () => {
+  const bench = new Bench(40)
+  const dying = bench.members.slice(0, 12)
+  const teller = bench.members.at(-1)!
+  const [end] = timers(
+    bench.send(
+      teller,
+      dying.map((member) => bench.claim(member, 'suspect', 1, { accuser: teller.shortId })),
+    ),
+    'suspicion',
+  )
+  const told = sent(bench.step({ type: 'timer', timer: end! }, end!.atMs), messageType.gossip)
+  assert.equal(told.length, 3)
+  const isDead = (claim: { state: number }) => claim.state === stateCode.dead
+  const deaths = told[0]!.message.claims.filter(isDead).map(({ shortId }) => shortId)
+  assert.deepEqual(deaths.sort(), dying.map(({ shortId }) => shortId).sort())
 })
 
 test('a hint alone is no verdict: an answer ends what it began', () => {
