@@ -34,10 +34,12 @@ describe('tags between nodes', () => {
     for (const index of [0, 1]) await putImage(cluster.node(index), `${registry}/team/app:1`, many)
     await putImage(cluster.node(2), `${registry}/team/app:1`, few)
     await putImage(cluster.node(2), `${registry}/team/app:latest`, few)
-    await eventually(async () => {
-      const { disputed } = await cluster.node(0).ops<WhereView>(`where/${registry}/team/app:1`)
-      return disputed.length === 2 && disputed.some((side) => side.holders === 2)
-    }, waits)
+    for (const node of cluster.nodes.slice(0, 3)) {
+      await eventually(async () => {
+        const { disputed } = await node.ops<WhereView>(`where/${registry}/team/app:1`)
+        return disputed.length === 2 && disputed.some((side) => side.holders === 2)
+      }, waits)
+    }
   })
   after(() => cluster?.dispose())
 

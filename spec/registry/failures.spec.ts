@@ -305,7 +305,8 @@ test('a client that goes away frees the holder at once', async () => {
 })
 
 test('after 500 requests of mixed fates no socket, timer or handle is left over', async () => {
-  const asking = await startPlane(node('asking'), { limits })
+  // Each comes over a connection of its own, from one address.
+  const asking = await startPlane(node('asking'), { limits: { ...limits, maxPerHostPerSecond: 1000 } })
   const local = asking.control.local.put(randomBytes(200_000))
   const path = blobPath(honest.control.local.put(large))
   const names: MisbehaviourName[] = [
