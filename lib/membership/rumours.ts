@@ -88,17 +88,21 @@ export class RumourQueue {
 
   #add({ member, accuser, refused }: Rumour): void {
     const sibling = this.#byMember.get(member)
-    const nowhere = this.#levels[0] ?? makeHead()
-    const entry: Entry = { member, accuser, refused, level: 0, sibling, before: nowhere, after: nowhere }
+    const head = this.#headOf(0)
+    const entry: Entry = { member, accuser, refused, level: 0, sibling, before: head, after: head }
     this.#byMember.set(member, entry)
     this.#link(entry)
     this.#size++
   }
 
+  #headOf(level: number): Place {
+    while (this.#levels.length <= level) this.#levels.push(makeHead())
+    return this.#levels[level]!
+  }
+
   /** To the end of its level. */
   #link(entry: Entry): void {
-    while (this.#levels.length <= entry.level) this.#levels.push(makeHead())
-    const head = this.#levels[entry.level]!
+    const head = this.#headOf(entry.level)
     entry.before = head.before
     entry.after = head
     head.before.after = entry

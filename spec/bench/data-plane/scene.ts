@@ -3,7 +3,6 @@ import type { Digest } from '../../../lib/core/digest.ts'
 import { blobFile } from '../../integration/transfer/shared-blob.ts'
 import { putSparseBlob } from '../../integration/transfer/sparse-blob.ts'
 import { builtBin } from '../../support/built.ts'
-import { loopbackNetwork } from '../../support/cluster/network.ts'
 import type { ClusterNode } from '../../support/cluster/node-process.ts'
 import { waitHolders } from '../../support/cluster/views.ts'
 import { type Cluster, createCluster } from '../../support/cluster.ts'
@@ -44,7 +43,6 @@ const bounds = { upload: { atOnce: 512, atOncePerPeer: 128 }, download: { atOnce
 async function startNodes(): Promise<{ cluster: Cluster; node: (role: Role) => ClusterNode }> {
   const cluster = await createCluster({
     nodes: roles.length,
-    network: loopbackNetwork(),
     bin: await builtBin(),
     mirrors: [registry],
     configure: (config, { index }) => ({

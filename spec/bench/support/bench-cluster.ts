@@ -1,6 +1,5 @@
 import type { WhereView } from '../../../lib/core/ops-view.ts'
 import { builtBin } from '../../support/built.ts'
-import { loopbackNetwork } from '../../support/cluster/network.ts'
 import type { ClusterNode } from '../../support/cluster/node-process.ts'
 import { putImage } from '../../support/cluster/put-image.ts'
 import { type Cluster, createCluster } from '../../support/cluster.ts'
@@ -11,7 +10,7 @@ export const registry = 'registry.test'
 
 /** Real nodes as processes of built JavaScript, as in production, each with an image-layout folder as its store. */
 export async function benchCluster(nodes: number): Promise<Cluster> {
-  return createCluster({ nodes, network: loopbackNetwork(), bin: await builtBin(), mirrors: [registry] })
+  return createCluster({ nodes, bin: await builtBin(), mirrors: [registry] })
 }
 
 export interface SharedBlob {
