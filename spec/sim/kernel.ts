@@ -53,6 +53,9 @@ interface SimNode {
   readonly spent: Spending
   /** What came while it was paused. */
   waiting: (() => void)[]
+  /** What came while its core was busy, from `handledOfBacklog` on. */
+  backlog: (() => void)[]
+  handledOfBacklog: number
 }
 
 const epochMs = Date.UTC(2030, 0, 1)
@@ -121,6 +124,8 @@ export class SimKernel {
       linkFreeMs: 0,
       spent: known?.spent ?? { datagrams: 0, bytes: 0, cpuMs: 0 },
       waiting: [],
+      backlog: [],
+      handledOfBacklog: 0,
     })
   }
 
@@ -272,10 +277,30 @@ export class SimKernel {
 
   #runOn(state: SimNode, action: () => void): void {
     if (state.isOver) return
-    if (state.condition === 'up' && state.busyUntilMs > this.#nowMs)
-      this.#queue.push(state.busyUntilMs, action, state)
-    else if (state.condition === 'up') action()
+    if (state.condition === 'up' && state.busyUntilMs <= this.#nowMs && state.backlog.length === 0) action()
+    else if (state.condition === 'up') this.#defer(state, action)
     else if (state.condition === 'paused' && state.waiting.length < socketBacklog) state.waiting.push(action)
+  }
+
+  /** For when the core is free again: one entry of the queue wakes all that waits for it, in order. */
+  #defer(state: SimNode, action: () => void): void {
+    state.backlog.push(action)
+    if (state.backlog.length === 1) this.#queue.push(state.busyUntilMs, () => this.#catchUp(state))
+  }
+
+  #catchUp(state: SimNode): void {
+    const { backlog } = state
+    while (state.handledOfBacklog < backlog.length) {
+      if (state.condition === 'up' && !state.isOver && state.busyUntilMs > this.#nowMs) {
+        this.#queue.push(state.busyUntilMs, () => this.#catchUp(state))
+        return
+      }
+      const action = backlog[state.handledOfBacklog++]!
+      if (state.condition === 'up' && !state.isOver) action()
+      else this.#runOn(state, action)
+    }
+    state.backlog = []
+    state.handledOfBacklog = 0
   }
 
   #node(node: string): SimNode {
