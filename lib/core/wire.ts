@@ -44,9 +44,9 @@ export class FieldWriter {
   /** A nested message, once for each value. */
   messages<T>(field: number, values: Iterable<T>, write: (writer: FieldWriter, value: T) => void): this {
     for (const value of values) {
-      const nested = new FieldWriter()
-      write(nested, value)
-      this.bytes(field, nested.finish())
+      this.#writer.uint32((field << 3) | wireType.bytes).fork()
+      write(this, value)
+      this.#writer.ldelim()
     }
     return this
   }
@@ -59,24 +59,44 @@ export class FieldWriter {
   /** The version byte, then the fields. */
   finishVersioned(version = wireVersion): Uint8Array {
     const body = this.#writer.finish()
-    const out = new Uint8Array(1 + body.length)
+    // Of the pool: memory of its own for each message would keep the collector busy.
+    const pooled = Buffer.allocUnsafe(1 + body.length)
+    const out = new Uint8Array(pooled.buffer, pooled.byteOffset, pooled.length)
     out[0] = version
     out.set(body, 1)
     return out
   }
 }
 
-/** One field as it was read; each accessor checks the wire type. Byte values are views into the input. */
+/**
+ * The field that is read just now, which is another one after the visit; each accessor checks the wire type. Byte values
+ * are views into the input.
+ */
 export class Field {
-  readonly number: number
-  readonly #type: number
+  number = 0
+  #type = 0
+  #isConsumed = false
   readonly #reader: protobuf.Reader
-  consumed = false
+  #buffer: Buffer | undefined
 
-  constructor(number: number, type: number, reader: protobuf.Reader) {
-    this.number = number
-    this.#type = type
+  constructor(reader: protobuf.Reader, buffer?: Buffer) {
     this.#reader = reader
+    this.#buffer = buffer
+  }
+
+  /** Visits the fields up to `end`. */
+  visitAll(end: number, visit: (field: Field) => void): void {
+    const reader = this.#reader
+    while (reader.pos < end) {
+      const tag = reader.uint32()
+      this.number = tag >>> 3
+      this.#type = tag & 7
+      this.#isConsumed = false
+      if (this.number === 0) throw malformed('field number 0')
+      visit(this)
+      if (!this.#isConsumed) reader.skipType(this.#type)
+    }
+    if (reader.pos > end) throw malformed('a field goes beyond its message')
   }
 
   /** An unsigned integer up to 2^53 - 1. */
@@ -107,13 +127,42 @@ export class Field {
     return value
   }
 
+  /** Exactly `sizeBytes` bytes, or any multiple of them up to `most`, in hexadecimal digits. */
+  hex(sizeBytes: number, most = 1): string {
+    const start = this.#skip(sizeBytes * most)
+    const end = this.#reader.pos
+    if ((end - start) % sizeBytes !== 0 || (most === 1 && start === end))
+      throw malformed(`field ${this.number} has ${end - start} bytes, not ${sizeBytes}`)
+    const { buf } = this.#reader
+    this.#buffer ??= Buffer.from(buf.buffer, buf.byteOffset, buf.byteLength)
+    return this.#buffer.toString('hex', start, end)
+  }
+
+  /** A nested message. */
+  fields(maxSizeBytes: number, visit: (field: Field) => void): void {
+    const start = this.#skip(maxSizeBytes)
+    const end = this.#reader.pos
+    this.#reader.pos = start
+    new Field(this.#reader, this.#buffer).visitAll(end, visit)
+  }
+
   string(maxSizeBytes = 4096): string {
     return utf8.decode(this.bytes(maxSizeBytes))
   }
 
+  /** Goes behind the bytes of this field and returns where they begin. */
+  #skip(maxSizeBytes: number): number {
+    this.#take(wireType.bytes)
+    const sizeBytes = this.#reader.uint32()
+    if (sizeBytes > maxSizeBytes) throw malformed(`field ${this.number} is too long`)
+    const start = this.#reader.pos
+    this.#reader.skip(sizeBytes)
+    return start
+  }
+
   #take(type: number): void {
     if (this.#type !== type) throw malformed(`field ${this.number} has wire type ${this.#type}`)
-    this.consumed = true
+    this.#isConsumed = true
   }
 }
 
@@ -130,13 +179,7 @@ function malformed(why: string, cause?: unknown): StarlingError {
 export function readFields(bytes: Uint8Array, visit: (field: Field) => void): void {
   try {
     const reader = protobuf.Reader.create(bytes)
-    while (reader.pos < reader.len) {
-      const tag = reader.uint32()
-      const field = new Field(tag >>> 3, tag & 7, reader)
-      if (field.number === 0) throw malformed('field number 0')
-      visit(field)
-      if (!field.consumed) reader.skipType(tag & 7)
-    }
+    new Field(reader).visitAll(reader.len, visit)
   } catch (error) {
     throw error instanceof StarlingError ? error : malformed('truncated or malformed input', error)
   }

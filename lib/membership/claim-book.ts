@@ -6,7 +6,7 @@ import type { ProbeRing } from './probe-ring.ts'
 import type { SignedRecord } from './record.ts'
 import type { RumourQueue } from './rumours.ts'
 import { isProbed, overrides, stateCode, stateOfCode } from './states.ts'
-import type { Suspicions } from './suspicions.ts'
+import type { Suspicions, Voices } from './suspicions.ts'
 import { Wants } from './wants.ts'
 
 /** How a claim came: from the member itself, from a rumour, or in a push/pull, where deaths are old news. */
@@ -50,16 +50,16 @@ export class ClaimBook {
   }
 
   /** What this node says of a member now. */
-  claimOf(member: number, accuser?: string, refused = false): Claim {
+  claimOf(member: number): Claim {
     const { table, directory, self, leaving } = this.#context
     const state = member === self && leaving ? stateCode.left : (table.stateOf(member) as Claim['state'])
+    const voices = this.#suspicions.voicesOf(member)
     return {
       shortId: directory.shortIdAt(member),
       incarnation: table.incarnation[member]!,
       state,
       hash: this.#context.recordOf(member).hash,
-      ...(accuser === undefined ? {} : { accuser }),
-      ...(refused ? { refused } : {}),
+      ...(voices === undefined || voices.accusers.length === 0 ? {} : voices),
     }
   }
 
@@ -167,41 +167,50 @@ export class ClaimBook {
   }
 
   #confirm(member: number, claim: Claim): void {
-    const { refused = false } = claim
-    const accuser = this.#voiceOf(claim)
-    if (accuser === undefined) return
-    if (!this.#suspicions.confirm(member, accuser, refused)) return
-    this.#context.observe('confirmed')
-    this.#rumours.append({ member, accuser, refused })
+    let isNews = false
+    for (const [index, accuser] of (claim.accusers ?? []).entries()) {
+      const isRefused = index < (claim.refused ?? 0)
+      if (!this.#suspicions.lacks(member, accuser, isRefused)) continue
+      const voice = this.#voiceOf(accuser)
+      if (voice === undefined) continue
+      this.#suspicions.confirm(member, voice, isRefused)
+      this.#context.observe('confirmed')
+      isNews = true
+    }
+    if (isNews) this.#rumours.add(member)
   }
 
   /** The accuser's short id as the directory keeps it; undefined where it isn't a live member, whose word alone counts. */
-  #voiceOf({ accuser }: Claim): string | undefined {
+  #voiceOf(accuser: string): string | undefined {
     const { directory, table } = this.#context
-    const index = accuser === undefined ? undefined : directory.find(accuser)
+    const index = directory.find(accuser)
     if (index === undefined) return undefined
     const state = table.stateOf(index)
     const isLive = state === stateCode.alive || state === stateCode.suspect
     return isLive ? directory.shortIdAt(index) : undefined
   }
 
+  #voicesOf({ accusers = [], refused = 0 }: Claim): Voices {
+    const voices = accusers.map((accuser) => this.#voiceOf(accuser))
+    const isVoice = (voice: string | undefined) => voice !== undefined
+    return { accusers: voices.filter(isVoice), refused: voices.slice(0, refused).filter(isVoice).length }
+  }
+
   #transition(member: number, claim: Claim, reason: string, source: ClaimSource): void {
     const { table, nowMs } = this.#context
     const from = table.stateOf(member)
-    const { refused = false } = claim
-    const voice = this.#voiceOf(claim)
     table.incarnation[member] = claim.incarnation
     if (from !== claim.state) table.setState(member, claim.state, nowMs)
     this.#suspicions.end(member)
     if (claim.state === stateCode.suspect || claim.state === stateCode.stalled) {
       const kind = claim.state === stateCode.suspect ? 'suspect' : 'stalled'
-      this.#suspicions.begin(member, kind, voice, refused)
+      this.#suspicions.begin(member, kind, this.#voicesOf(claim))
       this.#context.observe('suspected')
       if (source !== 'own-finding') this.onSuspicion(member)
     }
     if (isProbed(claim.state)) this.#ring.add(member)
     else this.#ring.remove(member)
-    this.#rumours.replace({ member, accuser: voice ?? claim.accuser, refused })
+    this.#rumours.add(member)
     if (from !== claim.state) this.#announce(member, stateOfCode(from), reason)
     if (source === 'own-finding') this.#hasFinding = true
     if (claim.state === stateCode.alive && from !== stateCode.alive) this.#checkName(member)
@@ -255,7 +264,7 @@ export class ClaimBook {
   #raise(above: number): void {
     const { table, self } = this.#context
     table.incarnation[self] = above + 1
-    this.#rumours.replace({ member: self, accuser: undefined, refused: false })
+    this.#rumours.add(self)
     this.#context.emit({ type: 'incarnation', incarnation: above + 1 })
   }
 

@@ -1,5 +1,5 @@
 import { StarlingError } from '../core/errors.ts'
-import { FieldWriter, readVersioned } from '../core/wire.ts'
+import { type Field, FieldWriter, readVersioned } from '../core/wire.ts'
 import { type Claim, readClaim, writeClaim } from './messages.ts'
 import { maxRecordSizeBytes, recordHashSizeBytes } from './record.ts'
 
@@ -50,7 +50,7 @@ export function decodeRequest(frame: Uint8Array): ExchangeRequest | undefined {
   const hashes: string[] = []
   readVersioned(frame, (part) => {
     if (part.number === field.kind) code = part.uint()
-    else if (part.number === field.claim) pushClaim(claims, part.bytes(256))
+    else if (part.number === field.claim) pushClaim(claims, part)
     else if (part.number === field.hash) hashes.push(Buffer.from(part.bytes(32)).toString('hex'))
     if (hashes.length > maxRecordsPerRequest) throw tooMany('hashes')
   })
@@ -79,7 +79,7 @@ export function* encodeClaims(claims: readonly Claim[]): Iterable<Uint8Array> {
 export function decodeClaims(frame: Uint8Array): Claim[] {
   const claims: Claim[] = []
   readVersioned(frame, (part) => {
-    if (part.number === field.claim) pushClaim(claims, part.bytes(256))
+    if (part.number === field.claim) pushClaim(claims, part)
   })
   return claims
 }
@@ -127,9 +127,9 @@ export function decodeRegistries(frame: Uint8Array): string[] {
   return registries
 }
 
-function pushClaim(claims: Claim[], bytes: Uint8Array): void {
+function pushClaim(claims: Claim[], field: Field): void {
   if (claims.length >= maxClaimsPerFrame) throw tooMany('claims')
-  const claim = readClaim(bytes)
+  const claim = readClaim(field)
   if (claim !== undefined) claims.push(claim)
 }
 

@@ -13,7 +13,7 @@ import { ProbeRing } from './probe-ring.ts'
 import { Prober } from './prober.ts'
 import type { SignedRecord } from './record.ts'
 import { Relays } from './relays.ts'
-import { RumourQueue } from './rumours.ts'
+import { gossipFanout, RumourQueue } from './rumours.ts'
 import { defaultSettings, type MembershipSettings } from './settings.ts'
 import { isHelpful, isProbed, overrides, stateCode, stateOfCode } from './states.ts'
 import { Suspicions } from './suspicions.ts'
@@ -323,7 +323,7 @@ export class MembershipMachine {
     this.#gossipToken = 0
     const { settings, leaving } = this.#context
     if (leaving) this.#leaveRounds--
-    this.#tell(settings.gossipFanout)
+    this.#tell(gossipFanout(this.#rumours.size, settings))
   }
 
   #tell(fanout: number): void {

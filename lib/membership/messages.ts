@@ -1,7 +1,7 @@
 import { StarlingError } from '../core/errors.ts'
 import { maxDatagramBodySizeBytes } from '../core/messaging.ts'
 import { shortIdSizeBytes } from '../core/peer-id.ts'
-import { FieldWriter, readFields, readVersioned } from '../core/wire.ts'
+import { type Field, FieldWriter, readVersioned } from '../core/wire.ts'
 import { recordHashSizeBytes } from './record.ts'
 import { type StateCode, stateOfCode } from './states.ts'
 
@@ -16,10 +16,10 @@ export interface Claim {
   readonly state: StateCode
   /** Hash of its record, hex. */
   readonly hash: string
-  /** Short id of the one who suspects, hex: confirmations must be independent. */
-  readonly accuser?: string
-  /** The accuser was refused by the member's host: the process is gone. */
-  readonly refused?: boolean
+  /** Short ids of up to four who suspect it, hex: confirmations must be independent. */
+  readonly accusers?: readonly string[]
+  /** So many of the accusers, from the first on, were refused by the member's host: the process is gone. */
+  readonly refused?: number
 }
 
 export interface Message {
@@ -38,12 +38,24 @@ export interface Message {
 }
 
 const field = { type: 1, sequence: 2, incarnation: 3, hash: 4, target: 5, claim: 6, clock: 7 } as const
-const claimField = { shortId: 1, incarnation: 2, state: 3, hash: 4, accuser: 5, refused: 6 } as const
+const claimField = { shortId: 1, incarnation: 2, state: 3, hash: 4, accusers: 5, refused: 6 } as const
+/** So many accusers are told of a member: more would not shorten its suspicion. */
+export const maxAccusers = 4
+/** A later version may say more in a claim. */
+const maxClaimInputBytes = 256
 /** Incarnations are kept in 32 bits. */
 export const maxIncarnation = 2 ** 32 - 1
 const maxClaims = 64
 /** Readings of the clock beyond this are taken for none: sums must stay exact. */
 const maxClockMs = 2 ** 48
+
+/** Bytes of a message without claims, at most. */
+export const maxHeadSizeBytes = 51
+
+/** Bytes of a claim in a message, at most. */
+export function maxClaimSizeBytes({ accusers }: Claim): number {
+  return accusers === undefined ? 38 : 42 + shortIdSizeBytes * accusers.length
+}
 
 /** @throws StarlingError FRAME_TOO_LARGE where it does not fit a datagram */
 export function encodeMessage(message: Message): Uint8Array {
@@ -76,13 +88,13 @@ export function decodeMessage(body: Uint8Array): Message {
     if (part.number === field.type) type = part.uint()
     else if (part.number === field.sequence) sequence = part.uint()
     else if (part.number === field.incarnation) incarnation = boundedIncarnation(part.uint())
-    else if (part.number === field.hash) hash = toHex(part.fixedBytes(recordHashSizeBytes))
-    else if (part.number === field.target) target = toHex(part.fixedBytes(shortIdSizeBytes))
+    else if (part.number === field.hash) hash = part.hex(recordHashSizeBytes)
+    else if (part.number === field.target) target = part.hex(shortIdSizeBytes)
     else if (part.number === field.clock) {
       const value = part.uint()
       if (value <= maxClockMs) clockMs = value
     } else if (part.number === field.claim) {
-      const claim = readClaim(part.bytes(256))
+      const claim = readClaim(part)
       if (claim !== undefined && claims.length < maxClaims) claims.push(claim)
     }
   })
@@ -105,41 +117,47 @@ export function writeClaim(writer: FieldWriter, claim: Claim): void {
     .uint(claimField.incarnation, claim.incarnation)
     .uint(claimField.state, claim.state)
     .bytes(claimField.hash, Buffer.from(claim.hash, 'hex'))
-    .bytes(claimField.accuser, claim.accuser === undefined ? undefined : Buffer.from(claim.accuser, 'hex'))
-    .bool(claimField.refused, claim.refused === true ? true : undefined)
+    .bytes(
+      claimField.accusers,
+      claim.accusers === undefined ? undefined : Buffer.from(claim.accusers.join(''), 'hex'),
+    )
+    .uint(claimField.refused, claim.refused === 0 ? undefined : claim.refused)
 }
 
 /** Undefined where a later version names a state that is unknown here. @throws StarlingError WIRE_MALFORMED */
-export function readClaim(bytes: Uint8Array): Claim | undefined {
+export function readClaim(field: Field): Claim | undefined {
   let shortId = ''
   let hash = ''
   let incarnation = 0
   let state = 0
-  let accuser: string | undefined
-  let refused = false
-  readFields(bytes, (part) => {
-    if (part.number === claimField.shortId) shortId = toHex(part.fixedBytes(shortIdSizeBytes))
+  let accusers = ''
+  let refused = 0
+  field.fields(maxClaimInputBytes, (part) => {
+    if (part.number === claimField.shortId) shortId = part.hex(shortIdSizeBytes)
     else if (part.number === claimField.incarnation) incarnation = boundedIncarnation(part.uint())
     else if (part.number === claimField.state) state = part.uint()
-    else if (part.number === claimField.hash) hash = toHex(part.fixedBytes(recordHashSizeBytes))
-    else if (part.number === claimField.accuser) accuser = toHex(part.fixedBytes(shortIdSizeBytes))
-    else if (part.number === claimField.refused) refused = part.bool()
+    else if (part.number === claimField.hash) hash = part.hex(recordHashSizeBytes)
+    else if (part.number === claimField.accusers) accusers = part.hex(shortIdSizeBytes, 2 * maxAccusers)
+    else if (part.number === claimField.refused) refused = part.uint()
   })
   if (shortId === '' || hash === '') throw new StarlingError('WIRE_MALFORMED', 'a rumour lacks a field')
   if (stateOfCode(state) === undefined) return undefined
   const claim = { shortId, incarnation, state: state as StateCode, hash }
-  return {
-    ...claim,
-    ...(accuser === undefined ? {} : { accuser }),
-    ...(refused ? { refused } : {}),
-  }
+  if (accusers === '') return claim
+  const each = namesIn(accusers)
+  return { ...claim, accusers: each, ...(refused === 0 ? {} : { refused: Math.min(refused, each.length) }) }
+}
+
+/** Those beyond the number that counts are left out. */
+function namesIn(accusers: string): string[] {
+  const digits = 2 * shortIdSizeBytes
+  const names: string[] = []
+  for (let at = 0; at < accusers.length && names.length < maxAccusers; at += digits)
+    names.push(accusers.slice(at, at + digits))
+  return names
 }
 
 function boundedIncarnation(value: number): number {
   if (value > maxIncarnation) throw new StarlingError('WIRE_MALFORMED', `an incarnation of ${value}`)
   return value
-}
-
-function toHex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }

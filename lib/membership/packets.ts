@@ -1,8 +1,9 @@
+import { maxDatagramBodySizeBytes } from '../core/messaging.ts'
 import type { Endpoint } from '../core/peer.ts'
 import type { PeerId } from '../core/peer-id.ts'
 import type { ClaimBook } from './claim-book.ts'
 import type { MachineContext } from './context.ts'
-import { type Claim, encodeMessage } from './messages.ts'
+import { type Claim, encodeMessage, maxClaimSizeBytes, maxHeadSizeBytes } from './messages.ts'
 import { type RumourQueue, retransmitBudget } from './rumours.ts'
 import { stateCode } from './states.ts'
 
@@ -22,18 +23,18 @@ export class Packets {
   compose(type: number, sequence: number, member: number | undefined, target?: string): Uint8Array {
     const { table, self, own, settings } = this.#context
     const claims: Claim[] = []
+    let roomBytes = maxDatagramBodySizeBytes - maxHeadSizeBytes
+    const add = (one: number): boolean => {
+      const claim = this.#claims.claimOf(one)
+      roomBytes -= maxClaimSizeBytes(claim)
+      if (roomBytes < 0 || claims.length >= settings.maxRumoursPerPacket) return false
+      claims.push(claim)
+      return true
+    }
     const isDoubted = member !== undefined && table.stateOf(member) > stateCode.alive
-    if (isDoubted) claims.push(this.#claims.claimOf(member))
-    const budget = retransmitBudget(table.live)
-    for (const rumour of this.#rumours.take(settings.maxRumoursPerPacket - claims.length, budget)) {
-      if (rumour.member === member && isDoubted) continue
-      claims.push(this.#claims.claimOf(rumour.member, rumour.accuser, rumour.refused))
-    }
-    const { leaving } = this.#context
-    if (leaving && !claims.some((claim) => claim.shortId === own.shortId)) {
-      if (claims.length >= settings.maxRumoursPerPacket) claims.pop()
-      claims.push(this.#claims.claimOf(self))
-    }
+    const first = new Set([...(isDoubted ? [member] : []), ...(this.#context.leaving ? [self] : [])])
+    for (const one of first) add(one)
+    this.#rumours.take((one) => first.has(one) || add(one), retransmitBudget(table.live))
     return encodeMessage({
       type,
       sequence,

@@ -146,8 +146,8 @@ export class Prober {
     const missedNacks = Math.max(0, probe.helpers.size - probe.nacks)
     if (tcp !== 'refused') this.#health.adjust(probe.helpers.size === 0 ? 1 : missedNacks)
     const state = tcp === 'accepted' ? stateCode.stalled : stateCode.suspect
-    const accuser = this.#context.own.shortId
-    const claim = { ...this.#claims.claimOf(member, accuser, tcp === 'refused'), state }
+    const accusers = [this.#context.own.shortId]
+    const claim = { ...this.#claims.claimOf(member), state, accusers, refused: tcp === 'refused' ? 1 : 0 }
     this.#claims.apply(claim, 'own-finding', this.#context.own.record.peerId)
   }
 

@@ -1,18 +1,21 @@
-/** Something to be told of a member; what is said of it is read from the table when it is sent. */
-export interface Rumour {
-  readonly member: number
-  /** Who suspects it, by short id, where that matters. */
-  readonly accuser: string | undefined
-  readonly refused: boolean
-}
+import type { MembershipSettings } from './settings.ts'
 
 /** `4·⌈log10(N+1)⌉` transmissions reach everybody with high probability (SWIM paper §4.1). */
 export function retransmitBudget(members: number): number {
   return 4 * Math.ceil(Math.log10(members + 1))
 }
 
-/** So many accusers of one member are told; more would not shorten its suspicion. */
-const maxRumoursOfMember = 4
+/** A backlog is told once in so many ticks. */
+const backlogTicks = 4
+
+/**
+ * Members to tell in one gossip tick. Where more rumours wait than a few ticks could carry it grows with them: when 3,000
+ * of 10,000 nodes die at once, three members a tick would need more than a minute for what is to be said.
+ */
+export function gossipFanout(waiting: number, settings: MembershipSettings): number {
+  const packets = Math.ceil(waiting / (backlogTicks * settings.maxRumoursPerPacket))
+  return Math.min(settings.maxGossipFanout, Math.max(settings.gossipFanout, packets))
+}
 
 /** A place in a ring of rumours that were told equally often; the ring's own head is one as well. */
 interface Place {
@@ -20,79 +23,61 @@ interface Place {
   after: Place
 }
 
-interface Entry extends Place, Rumour {
+interface Entry extends Place {
+  readonly member: number
   /** How often it was told. */
   level: number
-  /** The next rumour about the same member. */
-  sibling: Entry | undefined
 }
 
 /**
- * What is to be passed on, least told first. Bounded by the table: a newer rumour about a member takes the place of
- * the older ones, and only members are spoken of. Linked through its entries: when a third of a large cluster dies at
- * once this holds thousands.
+ * Of whom there is news to pass on, least told first; what is said of a member is read when it is sent, so that nothing
+ * is told that is known better by then. Bounded by the table: one rumour a member. Linked through its entries: when a
+ * third of a large cluster dies at once this holds thousands.
  */
 export class RumourQueue {
   /** Heads of the rings, by how often their rumours were told. */
   readonly #levels: Place[] = []
   readonly #byMember = new Map<number, Entry>()
-  #size = 0
 
   get size(): number {
-    return this.#size
+    return this.#byMember.size
   }
 
-  /** Replaces all that was to be told of this member. */
-  replace(rumour: Rumour): void {
-    this.drop(rumour.member)
-    this.#add(rumour)
-  }
-
-  /** Another accuser of the same suspicion, next to those that are told already. */
-  append(rumour: Rumour): void {
-    let known = 0
-    for (const entry of this.#about(rumour.member)) {
-      if (entry.accuser === rumour.accuser && entry.refused) return
-      known++
-    }
-    if (known < maxRumoursOfMember) this.#add(rumour)
+  /** There is news of this member: it begins anew, behind other news. */
+  add(member: number): void {
+    const known = this.#byMember.get(member)
+    if (known !== undefined) unlink(known)
+    const head = this.#headOf(0)
+    const entry = known ?? { member, level: 0, before: head, after: head }
+    entry.level = 0
+    if (known === undefined) this.#byMember.set(member, entry)
+    this.#link(entry)
   }
 
   drop(member: number): void {
-    for (const entry of this.#about(member)) {
-      unlink(entry)
-      this.#size--
-    }
+    const entry = this.#byMember.get(member)
+    if (entry === undefined) return
+    unlink(entry)
     this.#byMember.delete(member)
   }
 
-  /** Up to `limit` rumours for one packet; each of them is sent once more, and dropped when it was sent `budget` times. */
-  take(limit: number, budget: number): Rumour[] {
+  /** Of whom to tell in one packet, as long as `fits`; each of them is told once more, and dropped when it was told `budget` times. */
+  take(fits: (member: number) => boolean, budget: number): number[] {
     const taken: Entry[] = []
+    let hasRoom = true
     for (const head of this.#levels) {
-      for (let place = head.after; place !== head && taken.length < limit; place = place.after)
-        taken.push(place as Entry)
+      for (let place = head.after; hasRoom && place !== head; place = place.after) {
+        hasRoom = fits((place as Entry).member)
+        if (hasRoom) taken.push(place as Entry)
+      }
     }
     for (const entry of taken) {
       unlink(entry)
       entry.level++
       if (entry.level < budget) this.#link(entry)
-      else this.#forget(entry)
+      else this.#byMember.delete(entry.member)
     }
-    return taken
-  }
-
-  *#about(member: number): Iterable<Entry> {
-    for (let entry = this.#byMember.get(member); entry !== undefined; entry = entry.sibling) yield entry
-  }
-
-  #add({ member, accuser, refused }: Rumour): void {
-    const sibling = this.#byMember.get(member)
-    const head = this.#headOf(0)
-    const entry: Entry = { member, accuser, refused, level: 0, sibling, before: head, after: head }
-    this.#byMember.set(member, entry)
-    this.#link(entry)
-    this.#size++
+    return taken.map(({ member }) => member)
   }
 
   #headOf(level: number): Place {
@@ -107,17 +92,6 @@ export class RumourQueue {
     entry.after = head
     head.before.after = entry
     head.before = entry
-  }
-
-  #forget(entry: Entry): void {
-    this.#size--
-    const first = this.#byMember.get(entry.member)!
-    if (first !== entry) {
-      let before = first
-      while (before.sibling !== entry) before = before.sibling!
-      before.sibling = entry.sibling
-    } else if (entry.sibling === undefined) this.#byMember.delete(entry.member)
-    else this.#byMember.set(entry.member, entry.sibling)
   }
 }
 

@@ -20,6 +20,8 @@ export interface MembershipSettings {
   readonly maxRelays: number
   readonly gossipIntervalMs: number
   readonly gossipFanout: number
+  /** Where many rumours wait, as after the death of many, more members are told in one tick. */
+  readonly maxGossipFanout: number
   readonly maxRumoursPerPacket: number
   /** The shortest suspicion is this many probe intervals, times log10 of the members. */
   readonly suspicionFactor: number
@@ -60,6 +62,7 @@ export const defaultSettings: MembershipSettings = Object.freeze({
   maxRelays: 256,
   gossipIntervalMs: 200,
   gossipFanout: 3,
+  maxGossipFanout: 24,
   maxRumoursPerPacket: 16,
   suspicionFactor: 2,
   suspicionMaxFactor: 6,

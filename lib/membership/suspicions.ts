@@ -1,4 +1,5 @@
 import type { MachineContext } from './context.ts'
+import { maxAccusers } from './messages.ts'
 import type { MembershipSettings } from './settings.ts'
 
 interface Suspicion {
@@ -6,13 +7,20 @@ interface Suspicion {
   startedMs: number
   /** When it ends, in steps of `stepMs`; undefined before that was said. */
   due: number | undefined
-  /** Short ids of those who accuse it; of them, who was refused by it. A few, in arrays without spare room. */
-  accusers: readonly string[]
-  refusers: readonly string[]
+  voices: Voices
   postponed: number
 }
 
-const nobody: readonly string[] = []
+/** Who suspects a member. */
+export interface Voices {
+  /** Short ids, of up to `maxAccusers`. */
+  readonly accusers: readonly string[]
+  /** So many of them, from the first on, were refused by its host. */
+  readonly refused: number
+}
+
+/** So many must have been refused, where there are so many. */
+const enoughRefused = 2
 
 /** Suspicions that end within the same step share a timer, so that a rack that dies at once isn't thousands of them. */
 const stepMs = 20
@@ -50,31 +58,43 @@ export class Suspicions {
     return this.#byMember.size
   }
 
-  begin(member: number, kind: 'suspect' | 'stalled', accuser: string | undefined, refused: boolean): void {
+  /** Who suspects this member as far as it is known here; undefined where nobody does. */
+  voicesOf(member: number): Voices | undefined {
+    return this.#byMember.get(member)?.voices
+  }
+
+  begin(member: number, kind: 'suspect' | 'stalled', voices: Voices): void {
     const suspicion: Suspicion = {
       kind,
       startedMs: this.#context.nowMs,
       due: undefined,
-      accusers: accuser === undefined ? nobody : [accuser],
-      refusers: accuser !== undefined && refused ? [accuser] : nobody,
+      voices,
       postponed: 0,
     }
     this.#byMember.set(member, suspicion)
     this.#settle(member, suspicion)
   }
 
-  /** True where this accuser, or that it was refused, is news. */
-  confirm(member: number, accuser: string, refused: boolean): boolean {
+  /** Would it be news, and count, that this one suspects the member? */
+  lacks(member: number, accuser: string, isRefused: boolean): boolean {
+    const voices = this.#byMember.get(member)?.voices
+    if (voices === undefined) return false
+    const { accusers, refused } = voices
+    const at = accusers.indexOf(accuser)
+    if (isRefused) return refused < enoughRefused && (at === -1 || at >= refused)
+    return at === -1 && accusers.length < maxAccusers
+  }
+
+  /** One more voice, which `lacks` has called news. */
+  confirm(member: number, accuser: string, isRefused: boolean): void {
     const suspicion = this.#byMember.get(member)
-    if (suspicion === undefined) return false
-    const isNew = !suspicion.accusers.includes(accuser)
-    const isNewlyRefused = refused && !suspicion.refusers.includes(accuser)
-    const isFull = suspicion.accusers.length > 2 * this.#context.settings.suspicionConfirmations
-    if (!(isNew || isNewlyRefused) || isFull) return false
-    if (isNew) suspicion.accusers = [...suspicion.accusers, accuser]
-    if (isNewlyRefused) suspicion.refusers = [...suspicion.refusers, accuser]
+    if (suspicion === undefined) return
+    const { accusers, refused } = suspicion.voices
+    const others = accusers.filter((one) => one !== accuser)
+    suspicion.voices = isRefused
+      ? { accusers: [accuser, ...others].slice(0, maxAccusers), refused: refused + 1 }
+      : { accusers: [...others, accuser], refused }
     this.#settle(member, suspicion)
-    return true
   }
 
   end(member: number): void {
@@ -117,7 +137,7 @@ export class Suspicions {
   #restart(member: number, suspicion: Suspicion): void {
     suspicion.startedMs = this.#context.nowMs
     suspicion.due = undefined
-    suspicion.refusers = nobody
+    suspicion.voices = { ...suspicion.voices, refused: 0 }
     this.#settle(member, suspicion)
   }
 
@@ -125,14 +145,14 @@ export class Suspicions {
   #settle(member: number, suspicion: Suspicion): void {
     const { settings, table, nowMs } = this.#context
     const members = table.live
-    const { kind, accusers, refusers, startedMs } = suspicion
+    const { kind, startedMs } = suspicion
+    const { accusers, refused } = suspicion.voices
     const timeoutMs =
       kind === 'stalled'
         ? settings.stalledTimeoutMs
         : suspicionTimeoutMs(members, Math.max(0, accusers.length - 1), settings)
-    const refusersNeeded = Math.min(2, Math.max(1, members - 1))
     const deadlineMs = startedMs + timeoutMs
-    const isRefused = refusers.length >= refusersNeeded
+    const isRefused = refused >= Math.min(enoughRefused, Math.max(1, members - 1))
     const endMs = isRefused ? Math.min(deadlineMs, nowMs + settings.refusedSuspicionMs) : deadlineMs
     const due = Math.ceil(Math.max(endMs, nowMs) / stepMs)
     if (suspicion.due !== undefined && due >= suspicion.due) return

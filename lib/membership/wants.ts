@@ -6,6 +6,7 @@ import { overrides, stateCode } from './states.ts'
 /** Claims that wait for the record that they name. */
 export class Wants {
   readonly #context: MachineContext
+  /** In the order in which somebody was asked. */
   readonly #byShortId = new Map<string, { claim: Claim; askedMs: number }>()
 
   constructor(context: MachineContext) {
@@ -30,6 +31,7 @@ export class Wants {
       this.#context.observe('wants-full')
       return
     }
+    this.#byShortId.delete(claim.shortId)
     this.#byShortId.set(claim.shortId, { claim, askedMs: nowMs })
     this.#context.emit({ type: 'fetch', teller, shortId: claim.shortId, hash: claim.hash })
   }
@@ -52,7 +54,8 @@ export class Wants {
   #expire(): boolean {
     const { nowMs, settings } = this.#context
     for (const [shortId, want] of this.#byShortId) {
-      if (nowMs - want.askedMs >= settings.wantTimeoutMs) this.#byShortId.delete(shortId)
+      if (nowMs - want.askedMs < settings.wantTimeoutMs) break
+      this.#byShortId.delete(shortId)
     }
     return this.#byShortId.size < settings.maxWants
   }

@@ -16,7 +16,13 @@ import {
   encodeRegistries,
   encodeRequest,
 } from '../../lib/membership/exchange.ts'
-import { type Claim, decodeMessage, encodeMessage, writeClaim } from '../../lib/membership/messages.ts'
+import {
+  type Claim,
+  decodeMessage,
+  encodeMessage,
+  maxClaimSizeBytes,
+  maxHeadSizeBytes,
+} from '../../lib/membership/messages.ts'
 import { hashRegistries, maxRecordSizeBytes, readRecord, signRecord } from '../../lib/membership/record.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../lib/membership/snapshot.ts'
 import type { StateCode } from '../../lib/membership/states.ts'
@@ -24,17 +30,22 @@ import { makeIdentity, makeRecord, makeSigned } from './fixtures.ts'
 
 const hex = (bytes: number) =>
   fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((value) => Buffer.from(value).toString('hex'))
-const claims: fc.Arbitrary<Claim> = fc.record(
-  {
-    shortId: hex(8),
-    incarnation: fc.nat(2 ** 31 - 1),
-    state: fc.constantFrom<StateCode>(1, 2, 3, 4, 5),
-    hash: hex(16),
-    accuser: hex(8),
-    refused: fc.constant(true),
-  },
-  { requiredKeys: ['shortId', 'incarnation', 'state', 'hash'], noNullPrototype: true },
+const voices = fc.oneof(
+  fc.constant({}),
+  fc.array(hex(8), { minLength: 1, maxLength: 4 }).map((accusers) => ({ accusers })),
+  fc.array(hex(8), { minLength: 2, maxLength: 4 }).map((accusers) => ({ accusers, refused: 2 })),
 )
+const claims: fc.Arbitrary<Claim> = fc
+  .record(
+    {
+      shortId: hex(8),
+      incarnation: fc.nat(2 ** 31 - 1),
+      state: fc.constantFrom<StateCode>(1, 2, 3, 4, 5),
+      hash: hex(16),
+    },
+    { noNullPrototype: true },
+  )
+  .chain((claim) => voices.map((said) => ({ ...claim, ...said })))
 const decoders: Record<string, (bytes: Uint8Array) => unknown> = {
   decodeMessage,
   decodeRequest,
@@ -60,7 +71,7 @@ test('every decoder answers random bytes with a value or its own error', () => {
   }
 })
 
-test('messages survive the wire, sixteen of the largest rumours fit, each within 80 bytes', () => {
+test('messages survive the wire; thirteen rumours with four accusers fit, and sixteen with one, each within 80 bytes', () => {
   const message = fc.record(
     {
       type: fc.integer({ min: 1, max: 15 }),
@@ -68,31 +79,57 @@ test('messages survive the wire, sixteen of the largest rumours fit, each within
       incarnation: fc.nat(2 ** 31 - 1),
       hash: hex(16),
       target: hex(8),
-      claims: fc.array(claims, { maxLength: 16 }),
+      claims: fc.array(claims, { maxLength: 13 }),
     },
     { noNullPrototype: true },
   )
   fc.assert(fc.property(message, (value) => assert.deepEqual(decodeMessage(encodeMessage(value)), value)))
-  const largest: Claim = {
+  const largest = (accusers: number): Claim => ({
     shortId: 'ff'.repeat(8),
     incarnation: 2 ** 32 - 1,
     state: 5,
     hash: 'ff'.repeat(16),
-    accuser: 'ff'.repeat(8),
-    refused: true,
-  }
-  const writer = new FieldWriter()
-  writeClaim(writer, largest)
-  assert.ok(writer.finish().length + 2 <= 80)
-  const body = encodeMessage({
-    type: 15,
-    sequence: 2 ** 32 - 1,
-    incarnation: 2 ** 32 - 1,
-    hash: 'ff'.repeat(16),
-    target: 'ff'.repeat(8),
-    claims: new Array<Claim>(16).fill(largest),
+    ...(accusers === 0 ? {} : { accusers: new Array<string>(accusers).fill('ff'.repeat(8)), refused: 1 }),
   })
-  assert.ok(body.length <= maxDatagramBodySizeBytes)
+  const bodyOf = (count: number, claim: Claim) =>
+    encodeMessage({
+      type: 15,
+      sequence: 2 ** 32 - 1,
+      incarnation: 2 ** 32 - 1,
+      hash: 'ff'.repeat(16),
+      target: 'ff'.repeat(8),
+      clockMs: 2 ** 48,
+      claims: new Array<Claim>(count).fill(claim),
+    })
+  assert.equal(bodyOf(0, largest(0)).length, maxHeadSizeBytes)
+  for (const [accusers, count] of [
+    [0, 16],
+    [1, 16],
+    [4, 13],
+  ] as const) {
+    const claim = largest(accusers)
+    assert.ok(maxClaimSizeBytes(claim) <= 80)
+    assert.equal(bodyOf(1, claim).length, maxHeadSizeBytes + maxClaimSizeBytes(claim))
+    assert.ok(bodyOf(count, claim).length <= maxDatagramBodySizeBytes)
+  }
+})
+
+test('accusers beyond four are left out, and more refusals than accusers are none; halves of a name are malformed', () => {
+  const claimWith = (accusers: Uint8Array, refused: number) =>
+    new FieldWriter()
+      .bytes(1, new Uint8Array(8))
+      .uint(3, 2)
+      .bytes(4, new Uint8Array(16))
+      .bytes(5, accusers)
+      .uint(6, refused)
+  const read = (claim: FieldWriter) => {
+    const message = new FieldWriter().uint(1, 5).bytes(4, new Uint8Array(16)).bytes(6, claim.finish())
+    return decodeMessage(message.finishVersioned()).claims[0]
+  }
+  assert.equal(read(claimWith(new Uint8Array(56), 1))?.accusers?.length, 4)
+  assert.equal(read(claimWith(new Uint8Array(16), 9))?.refused, 2)
+  assert.equal(read(claimWith(new Uint8Array(0), 1))?.refused, undefined)
+  assert.throws(() => read(claimWith(new Uint8Array(12), 0)), { code: 'WIRE_MALFORMED' })
 })
 
 test('unknown fields of a message are skipped, rumours of an unknown state left out', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { maxDatagramBodySizeBytes } from '../../lib/core/messaging.ts'
-import { encodeMessage, messageType } from '../../lib/membership/messages.ts'
+import { type Claim, encodeMessage, messageType } from '../../lib/membership/messages.ts'
 import { stateCode } from '../../lib/membership/states.ts'
 import { Bench, makeSigned, sent, timers } from './fixtures.ts'
 
@@ -95,12 +95,38 @@ test('one refusal shortens nothing; two that were refused themselves shorten the
   const [suspect, first, second, third] = bench.members
   const accuse = (by: typeof first, refused: boolean) =>
     timers(
-      bench.send(by!, [bench.claim(suspect!, 'suspect', 1, { accuser: by!.shortId, refused })]),
+      bench.send(by!, [
+        bench.claim(suspect!, 'suspect', 1, { accusers: [by!.shortId], refused: refused ? 1 : 0 }),
+      ]),
       'suspicion',
     ).at(-1)?.atMs
   assert.ok(accuse(first, true)! > 2000)
   assert.ok(accuse(second, false)! > 2000)
   assert.ok(accuse(third, true)! <= 300)
+})
+
+test('one rumour tells of all who suspect a member, those who were refused first, and all of them count at once', () => {
+  const bench = new Bench(12)
+  const [suspect, ...others] = bench.members
+  const names = others.map(({ shortId }) => shortId)
+  const accuse = (...more: Partial<Claim>[]) =>
+    bench.send(
+      others.at(-1)!,
+      more.map((said) => bench.claim(suspect!, 'suspect', 1, said)),
+    )
+  const told = () => {
+    const [ack] = sent(bench.send(others[0]!, [], { type: messageType.ping, sequence: 1 }), messageType.ack)
+    return ack!.message.claims.find(({ shortId }) => shortId === suspect!.shortId)
+  }
+  const [one, two, three, four, five] = names as [string, string, string, string, string]
+  const [first] = timers(accuse({ accusers: [one] }), 'suspicion')
+  const [sooner] = timers(accuse({ accusers: [one, two, three, four] }), 'suspicion').slice(-1)
+  assert.ok(sooner!.atMs < first!.atMs / 2)
+  assert.deepEqual(told()?.accusers, [one, two, three, four])
+  accuse({ accusers: [five] })
+  assert.deepEqual(told()?.accusers, [one, two, three, four])
+  accuse({ accusers: [five], refused: 1 }, { accusers: [three], refused: 1 })
+  assert.deepEqual([told()?.accusers, told()?.refused], [[three, five, one, two], 2])
 })
 
 test('suspicions that end together share a timer, and one that is shortened no longer ends with it', () => {
@@ -110,7 +136,7 @@ test('suspicions that end together share a timer, and one that is shortened no l
     timers(
       bench.send(
         by!,
-        suspects.map((suspect) => bench.claim(suspect!, 'suspect', 1, { accuser: by!.shortId })),
+        suspects.map((suspect) => bench.claim(suspect!, 'suspect', 1, { accusers: [by!.shortId] })),
       ),
       'suspicion',
     )
@@ -133,7 +159,7 @@ test('what one step finds out is told at once, and in one round of messages', ()
   const [end] = timers(
     bench.send(
       teller,
-      dying.map((member) => bench.claim(member, 'suspect', 1, { accuser: teller.shortId })),
+      dying.map((member) => bench.claim(member, 'suspect', 1, { accusers: [teller.shortId] })),
     ),
     'suspicion',
   )
@@ -212,23 +238,27 @@ test('a member of both families is probed at an address of a family that this no
 })
 
 test('the fullest message, sealed, passes a path with an MTU of 1280, also over IPv6', () => {
-  const bench = new Bench(40)
-  const [teller] = bench.members
-  for (let start = 0; start < 40; start += 8)
-    bench.send(
-      teller!,
-      bench.members
-        .slice(start, start + 8)
-        .map((member) =>
-          bench.claim(member, 'suspect', 2 ** 20, { accuser: teller!.shortId, refused: true }),
-        ),
-    )
-  const bodies = sent(bench.send(teller!, [], { type: messageType.ping, sequence: 2 ** 31 }), messageType.ack)
-  const [ack] = bodies
-  assert.equal(ack!.message.claims.length, 16)
-  const [ipv6HeaderBytes, udpHeaderBytes, datagramBytes] = [40, 8, 1200]
-  assert.ok(ack!.body.length <= maxDatagramBodySizeBytes && maxDatagramBodySizeBytes < datagramBytes)
-  assert.ok(datagramBytes + udpHeaderBytes + ipv6HeaderBytes <= 1280)
+  for (const [accusers, rumours] of [
+    [1, 16],
+    [4, 13],
+  ] as const) {
+    const bench = new Bench(40)
+    const [teller] = bench.members
+    const voices = bench.members.slice(0, accusers).map(({ shortId }) => shortId)
+    for (let start = 0; start < 40; start += 8)
+      bench.send(
+        teller!,
+        bench.members
+          .slice(start, start + 8)
+          .map((member) => bench.claim(member, 'suspect', 2 ** 20, { accusers: voices, refused: 1 })),
+      )
+    const ping = bench.send(teller!, [], { type: messageType.ping, sequence: 2 ** 31 })
+    const [ack] = sent(ping, messageType.ack)
+    assert.equal(ack!.message.claims.length, rumours)
+    const [ipv6HeaderBytes, udpHeaderBytes, datagramBytes] = [40, 8, 1200]
+    assert.ok(ack!.body.length <= maxDatagramBodySizeBytes && maxDatagramBodySizeBytes < datagramBytes)
+    assert.ok(datagramBytes + udpHeaderBytes + ipv6HeaderBytes <= 1280)
+  }
 })
 
 test('the clock of the cluster is the furthest that anybody tells, and absurd readings are none', () => {

@@ -6,14 +6,14 @@ import type { SimCluster } from './cluster.ts'
 import type { Sighting } from './sighting.ts'
 
 /**
- * I5, QUEUES BOUNDED. Rumours are kept per member and at most four accusers each; probes, relays and wants have caps of
+ * I5, QUEUES BOUNDED. There is one rumour a member at most; probes, relays and wants have caps of
  * their own. Holds at every step, whatever the network does: nothing is queued for anybody who is not a member.
  */
 export function assertQueuesBounded(cluster: SimCluster, node: string, machine: MembershipMachine): void {
   const { members, rumours, suspicions, probes, relays, wants } = machine.gauges()
   const { maxConcurrentProbes, maxRelays, maxWants } = defaultSettings
   const isBounded =
-    rumours <= 4 * members &&
+    rumours <= members &&
     suspicions <= members &&
     probes <= maxConcurrentProbes &&
     relays <= maxRelays &&
