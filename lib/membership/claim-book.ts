@@ -53,14 +53,20 @@ export class ClaimBook {
   claimOf(member: number): Claim {
     const { table, directory, self, leaving } = this.#context
     const state = member === self && leaving ? stateCode.left : (table.stateOf(member) as Claim['state'])
-    const voices = this.#suspicions.voicesOf(member)
     return {
       shortId: directory.shortIdAt(member),
       incarnation: table.incarnation[member]!,
       state,
       hash: this.#context.recordOf(member).hash,
-      ...(voices === undefined || voices.accusers.length === 0 ? {} : voices),
+      ...this.#accusationOf(member),
     }
+  }
+
+  #accusationOf(member: number): Pick<Claim, 'accusers' | 'refused'> {
+    const voices = this.#suspicions.voicesOf(member)
+    if (voices === undefined || voices.accusers.length === 0) return {}
+    const accusers = voices.accusers.map((accuser) => this.#context.directory.shortIdAt(accuser))
+    return { accusers, refused: voices.refused }
   }
 
   /** A node was revoked: it has left, whatever it or others say. */
@@ -170,29 +176,27 @@ export class ClaimBook {
     let isNews = false
     for (const [index, accuser] of (claim.accusers ?? []).entries()) {
       const isRefused = index < (claim.refused ?? 0)
-      if (!this.#suspicions.lacks(member, accuser, isRefused)) continue
+      if (!this.#suspicions.hasRoom(member, isRefused)) continue
       const voice = this.#voiceOf(accuser)
-      if (voice === undefined) continue
-      this.#suspicions.confirm(member, voice, isRefused)
+      if (voice === undefined || !this.#suspicions.confirm(member, voice, isRefused)) continue
       this.#context.observe('confirmed')
       isNews = true
     }
     if (isNews) this.#rumours.add(member)
   }
 
-  /** The accuser's short id as the directory keeps it; undefined where it isn't a live member, whose word alone counts. */
-  #voiceOf(accuser: string): string | undefined {
+  /** The accuser's number; undefined where it isn't a live member, whose word alone counts. */
+  #voiceOf(accuser: string): number | undefined {
     const { directory, table } = this.#context
     const index = directory.find(accuser)
     if (index === undefined) return undefined
     const state = table.stateOf(index)
-    const isLive = state === stateCode.alive || state === stateCode.suspect
-    return isLive ? directory.shortIdAt(index) : undefined
+    return state === stateCode.alive || state === stateCode.suspect ? index : undefined
   }
 
   #voicesOf({ accusers = [], refused = 0 }: Claim): Voices {
     const voices = accusers.map((accuser) => this.#voiceOf(accuser))
-    const isVoice = (voice: string | undefined) => voice !== undefined
+    const isVoice = (voice: number | undefined) => voice !== undefined
     return { accusers: voices.filter(isVoice), refused: voices.slice(0, refused).filter(isVoice).length }
   }
 

@@ -1,3 +1,4 @@
+import { grown, grownSize } from './columns.ts'
 import type { MembershipSettings } from './settings.ts'
 
 /** `4·⌈log10(N+1)⌉` transmissions reach everybody with high probability (SWIM paper §4.1). */
@@ -17,92 +18,96 @@ export function gossipFanout(waiting: number, settings: MembershipSettings): num
   return Math.min(settings.maxGossipFanout, Math.max(settings.gossipFanout, packets))
 }
 
-/** A place in a ring of rumours that were told equally often; the ring's own head is one as well. */
-interface Place {
-  before: Place
-  after: Place
-}
-
-interface Entry extends Place {
-  readonly member: number
-  /** How often it was told. */
-  level: number
-}
+/** Of `level`: nothing is told of this member. */
+const untold = 0xff
+const nobody = -1
 
 /**
  * Of whom there is news to pass on, least told first; what is said of a member is read when it is sent, so that nothing
- * is told that is known better by then. Bounded by the table: one rumour a member. Linked through its entries: when a
- * third of a large cluster dies at once this holds thousands.
+ * is told that is known better by then. Bounded by the table: one rumour a member. For each number of times that a rumour
+ * can have been told there is a list, linked through columns indexed by the numbers of `MemberDirectory`: 9 bytes an
+ * entry, since at a cold start everybody is news.
  */
 export class RumourQueue {
-  /** Heads of the rings, by how often their rumours were told. */
-  readonly #levels: Place[] = []
-  readonly #byMember = new Map<number, Entry>()
+  /** By member: how often it was told of, and its neighbours in the list of those who were told of as often. */
+  #level = new Uint8Array(0)
+  #before = new Int32Array(0)
+  #after = new Int32Array(0)
+  /** By level. */
+  readonly #first: number[] = []
+  readonly #last: number[] = []
+  #size = 0
 
   get size(): number {
-    return this.#byMember.size
+    return this.#size
   }
 
   /** There is news of this member: it begins anew, behind other news. */
   add(member: number): void {
-    const known = this.#byMember.get(member)
-    if (known !== undefined) unlink(known)
-    const head = this.#headOf(0)
-    const entry = known ?? { member, level: 0, before: head, after: head }
-    entry.level = 0
-    if (known === undefined) this.#byMember.set(member, entry)
-    this.#link(entry)
+    this.#grow(member)
+    if (this.#level[member] === untold) this.#size++
+    else this.#unlink(member)
+    this.#link(member, 0)
   }
 
   drop(member: number): void {
-    const entry = this.#byMember.get(member)
-    if (entry === undefined) return
-    unlink(entry)
-    this.#byMember.delete(member)
+    if ((this.#level[member] ?? untold) === untold) return
+    this.#unlink(member)
+    this.#forget(member)
   }
 
   /** Of whom to tell in one packet, as long as `fits`; each of them is told once more, and dropped when it was told `budget` times. */
   take(fits: (member: number) => boolean, budget: number): number[] {
-    const taken: Entry[] = []
+    const taken: number[] = []
     let hasRoom = true
-    for (const head of this.#levels) {
-      for (let place = head.after; hasRoom && place !== head; place = place.after) {
-        hasRoom = fits((place as Entry).member)
-        if (hasRoom) taken.push(place as Entry)
+    for (const first of this.#first) {
+      for (let member = first; hasRoom && member !== nobody; member = this.#after[member]!) {
+        hasRoom = fits(member)
+        if (hasRoom) taken.push(member)
       }
     }
-    for (const entry of taken) {
-      unlink(entry)
-      entry.level++
-      if (entry.level < budget) this.#link(entry)
-      else this.#byMember.delete(entry.member)
+    for (const member of taken) {
+      const level = this.#level[member]! + 1
+      this.#unlink(member)
+      if (level < budget) this.#link(member, level)
+      else this.#forget(member)
     }
-    return taken.map(({ member }) => member)
-  }
-
-  #headOf(level: number): Place {
-    while (this.#levels.length <= level) this.#levels.push(makeHead())
-    return this.#levels[level]!
+    return taken
   }
 
   /** To the end of its level. */
-  #link(entry: Entry): void {
-    const head = this.#headOf(entry.level)
-    entry.before = head.before
-    entry.after = head
-    head.before.after = entry
-    head.before = entry
+  #link(member: number, level: number): void {
+    while (this.#first.length <= level) {
+      this.#first.push(nobody)
+      this.#last.push(nobody)
+    }
+    const last = this.#last[level]!
+    this.#level[member] = level
+    this.#before[member] = last
+    this.#after[member] = nobody
+    if (last === nobody) this.#first[level] = member
+    else this.#after[last] = member
+    this.#last[level] = member
   }
-}
 
-function makeHead(): Place {
-  const head = {} as Place
-  head.before = head
-  head.after = head
-  return head
-}
+  #unlink(member: number): void {
+    const [level, before, after] = [this.#level[member]!, this.#before[member]!, this.#after[member]!]
+    if (before === nobody) this.#first[level] = after
+    else this.#after[before] = after
+    if (after === nobody) this.#last[level] = before
+    else this.#before[after] = before
+  }
 
-function unlink(entry: Entry): void {
-  entry.before.after = entry.after
-  entry.after.before = entry.before
+  #forget(member: number): void {
+    this.#level[member] = untold
+    this.#size--
+  }
+
+  #grow(member: number): void {
+    if (member < this.#level.length) return
+    const size = grownSize(this.#level.length, member)
+    this.#level = grown(this.#level, new Uint8Array(size).fill(untold))
+    this.#before = grown(this.#before, new Int32Array(size))
+    this.#after = grown(this.#after, new Int32Array(size))
+  }
 }

@@ -1,20 +1,12 @@
 import type { MachineContext } from './context.ts'
 import { maxAccusers } from './messages.ts'
 import type { MembershipSettings } from './settings.ts'
-
-interface Suspicion {
-  readonly kind: 'suspect' | 'stalled'
-  startedMs: number
-  /** When it ends, in steps of `stepMs`; undefined before that was said. */
-  due: number | undefined
-  voices: Voices
-  postponed: number
-}
+import { SuspicionColumns } from './suspicion-columns.ts'
 
 /** Who suspects a member. */
 export interface Voices {
-  /** Short ids, of up to `maxAccusers`. */
-  readonly accusers: readonly string[]
+  /** Numbers of the directory, of up to `maxAccusers`. */
+  readonly accusers: readonly number[]
   /** So many of them, from the first on, were refused by its host. */
   readonly refused: number
 }
@@ -46,7 +38,7 @@ export function suspicionTimeoutMs(
 /** The suspicions that run, each with its accusers and its end. */
 export class Suspicions {
   readonly #context: MachineContext
-  readonly #byMember = new Map<number, Suspicion>()
+  readonly #columns = new SuspicionColumns()
   /** By step: whose suspicions were to end then when that was said last. */
   readonly #ends = new Map<number, number[]>()
 
@@ -55,78 +47,82 @@ export class Suspicions {
   }
 
   get size(): number {
-    return this.#byMember.size
+    return this.#columns.size
   }
 
   /** Who suspects this member as far as it is known here; undefined where nobody does. */
   voicesOf(member: number): Voices | undefined {
-    return this.#byMember.get(member)?.voices
+    const slot = this.#columns.slots.get(member)
+    if (slot === undefined) return undefined
+    return { accusers: this.#columns.accusersOf(slot), refused: this.#columns.refused[slot]! }
   }
 
   begin(member: number, kind: 'suspect' | 'stalled', voices: Voices): void {
-    const suspicion: Suspicion = {
-      kind,
-      startedMs: this.#context.nowMs,
-      due: undefined,
-      voices,
-      postponed: 0,
-    }
-    this.#byMember.set(member, suspicion)
-    this.#settle(member, suspicion)
+    const columns = this.#columns
+    const slot = columns.open(member)
+    columns.isStalled[slot] = Number(kind === 'stalled')
+    columns.startedMs[slot] = this.#context.nowMs
+    columns.due[slot] = Number.POSITIVE_INFINITY
+    columns.postponed[slot] = 0
+    columns.setAccusers(slot, voices.accusers, voices.refused)
+    this.#settle(member, slot)
   }
 
-  /** Would it be news, and count, that this one suspects the member? */
-  lacks(member: number, accuser: string, isRefused: boolean): boolean {
-    const voices = this.#byMember.get(member)?.voices
-    if (voices === undefined) return false
-    const { accusers, refused } = voices
+  /** Could one more voice count? */
+  hasRoom(member: number, isRefused: boolean): boolean {
+    const slot = this.#columns.slots.get(member)
+    if (slot === undefined) return false
+    return isRefused
+      ? this.#columns.refused[slot]! < enoughRefused
+      : this.#columns.accuserCount(slot) < maxAccusers
+  }
+
+  /** True where this accuser, or that it was refused, is news. */
+  confirm(member: number, accuser: number, isRefused: boolean): boolean {
+    const slot = this.#columns.slots.get(member)
+    if (slot === undefined || !this.hasRoom(member, isRefused)) return false
+    const accusers = this.#columns.accusersOf(slot)
+    const refused = this.#columns.refused[slot]!
     const at = accusers.indexOf(accuser)
-    if (isRefused) return refused < enoughRefused && (at === -1 || at >= refused)
-    return at === -1 && accusers.length < maxAccusers
-  }
-
-  /** One more voice, which `lacks` has called news. */
-  confirm(member: number, accuser: string, isRefused: boolean): void {
-    const suspicion = this.#byMember.get(member)
-    if (suspicion === undefined) return
-    const { accusers, refused } = suspicion.voices
+    if (at !== -1 && (!isRefused || at < refused)) return false
     const others = accusers.filter((one) => one !== accuser)
-    suspicion.voices = isRefused
-      ? { accusers: [accuser, ...others].slice(0, maxAccusers), refused: refused + 1 }
-      : { accusers: [...others, accuser], refused }
-    this.#settle(member, suspicion)
+    if (isRefused) this.#columns.setAccusers(slot, [accuser, ...others], refused + 1)
+    else this.#columns.setAccusers(slot, [...others, accuser], refused)
+    this.#settle(member, slot)
+    return true
   }
 
   end(member: number): void {
-    this.#byMember.delete(member)
+    this.#columns.close(member)
   }
 
   /** The member was heard just now: its time begins anew. */
   postpone(member: number): void {
-    const suspicion = this.#byMember.get(member)
-    if (suspicion === undefined || suspicion.postponed >= maxPostponements) return
-    suspicion.postponed++
-    this.#restart(member, suspicion)
+    const slot = this.#columns.slots.get(member)
+    if (slot === undefined || this.#columns.postponed[slot]! >= maxPostponements) return
+    this.#columns.postponed[slot]!++
+    this.#restart(member, slot)
   }
 
   /** This node was starved for so long: a refutation may wait in its sockets. */
   extendAll(byMs: number): void {
-    for (const [member, suspicion] of this.#byMember) {
-      suspicion.startedMs += byMs
-      suspicion.due = undefined
-      this.#settle(member, suspicion)
+    for (const [member, slot] of this.#columns.slots) {
+      this.#columns.startedMs[slot]! += byMs
+      this.#columns.due[slot] = Number.POSITIVE_INFINITY
+      this.#settle(member, slot)
     }
   }
 
   /** This node slept: nobody has had a chance to answer it. */
   restartAll(): void {
-    for (const [member, suspicion] of this.#byMember) this.#restart(member, suspicion)
+    for (const [member, slot] of this.#columns.slots) this.#restart(member, slot)
   }
 
   /** Ends those whose time is over with this timer, and returns their members. */
   expire(step: number): number[] {
     const over = (this.#ends.get(step) ?? []).filter((member) => {
-      const isOver = this.#byMember.get(member)?.due === step
+      const slot = this.#columns.slots.get(member)
+      const isOver = slot !== undefined && this.#columns.due[slot] === step
       if (isOver) this.end(member)
       return isOver
     })
@@ -134,29 +130,30 @@ export class Suspicions {
     return over
   }
 
-  #restart(member: number, suspicion: Suspicion): void {
-    suspicion.startedMs = this.#context.nowMs
-    suspicion.due = undefined
-    suspicion.voices = { ...suspicion.voices, refused: 0 }
-    this.#settle(member, suspicion)
+  #restart(member: number, slot: number): void {
+    const columns = this.#columns
+    columns.startedMs[slot] = this.#context.nowMs
+    columns.due[slot] = Number.POSITIVE_INFINITY
+    columns.refused[slot] = 0
+    this.#settle(member, slot)
   }
 
   /** Says when it ends, which may have come nearer. */
-  #settle(member: number, suspicion: Suspicion): void {
+  #settle(member: number, slot: number): void {
     const { settings, table, nowMs } = this.#context
     const members = table.live
-    const { kind, startedMs } = suspicion
-    const { accusers, refused } = suspicion.voices
-    const timeoutMs =
-      kind === 'stalled'
-        ? settings.stalledTimeoutMs
-        : suspicionTimeoutMs(members, Math.max(0, accusers.length - 1), settings)
-    const deadlineMs = startedMs + timeoutMs
-    const isRefused = refused >= Math.min(enoughRefused, Math.max(1, members - 1))
+    const columns = this.#columns
+    const confirmations = Math.max(0, columns.accuserCount(slot) - 1)
+    const isStalled = columns.isStalled[slot] === 1
+    const timeoutMs = isStalled
+      ? settings.stalledTimeoutMs
+      : suspicionTimeoutMs(members, confirmations, settings)
+    const deadlineMs = columns.startedMs[slot]! + timeoutMs
+    const isRefused = columns.refused[slot]! >= Math.min(enoughRefused, Math.max(1, members - 1))
     const endMs = isRefused ? Math.min(deadlineMs, nowMs + settings.refusedSuspicionMs) : deadlineMs
     const due = Math.ceil(Math.max(endMs, nowMs) / stepMs)
-    if (suspicion.due !== undefined && due >= suspicion.due) return
-    suspicion.due = due
+    if (due >= columns.due[slot]!) return
+    columns.due[slot] = due
     const others = this.#ends.get(due)
     if (others !== undefined) {
       others.push(member)

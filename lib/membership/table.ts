@@ -1,3 +1,4 @@
+import { grown, grownSize } from './columns.ts'
 import { isProbed } from './states.ts'
 
 const sinceStepMs = 100
@@ -75,16 +76,11 @@ export class MemberTable {
 
   #grow(index: number): void {
     if (index < this.state.length) return
-    const size = Math.max(16, Math.ceil(1.25 * this.state.length), index + 1)
+    const size = grownSize(this.state.length, index)
     this.state = grown(this.state, new Uint8Array(size))
     this.incarnation = grown(this.incarnation, new Uint32Array(size))
     this.record = grown(this.record, new Uint32Array(size))
     this.#since = grown(this.#since, new Uint32Array(size))
     this.rttMs = grown(this.rttMs, new Float32Array(size))
   }
-}
-
-function grown<T extends { set(from: T): void }>(from: T, to: T): T {
-  to.set(from)
-  return to
 }
