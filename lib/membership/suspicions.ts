@@ -14,8 +14,22 @@ export interface Voices {
 /** So many must have been refused, where there are so many. */
 const enoughRefused = 2
 
-/** Suspicions that end within the same step share a timer, so that a rack that dies at once isn't thousands of them. */
 const stepMs = 20
+/** Waits from so long on end with a multiple of so many steps: at most a twentieth longer. */
+const coarser = [
+  { fromMs: 10_000, steps: 25 },
+  { fromMs: 2000, steps: 5 },
+]
+
+/**
+ * The step with which a wait ends, and never before it. Suspicions that end with the same step share a timer, so that a
+ * rack that dies at once isn't thousands of them; the longer the wait, the more end together.
+ */
+export function dueStep(nowMs: number, endMs: number): number {
+  const waitMs = endMs - nowMs
+  const steps = coarser.find(({ fromMs }) => waitMs >= fromMs)?.steps ?? 1
+  return steps * Math.ceil(Math.max(endMs, nowMs) / (steps * stepMs))
+}
 
 /** A member that can be heard but never answers is not waited for without end. */
 const maxPostponements = 3
@@ -151,7 +165,7 @@ export class Suspicions {
     const deadlineMs = columns.startedMs[slot]! + timeoutMs
     const isRefused = columns.refused[slot]! >= Math.min(enoughRefused, Math.max(1, members - 1))
     const endMs = isRefused ? Math.min(deadlineMs, nowMs + settings.refusedSuspicionMs) : deadlineMs
-    const due = Math.ceil(Math.max(endMs, nowMs) / stepMs)
+    const due = dueStep(nowMs, endMs)
     if (due >= columns.due[slot]!) return
     columns.due[slot] = due
     const others = this.#ends.get(due)

@@ -6,7 +6,7 @@ import { LocalHealth } from '../../lib/membership/health.ts'
 import { ProbeRing } from '../../lib/membership/probe-ring.ts'
 import { defaultSettings } from '../../lib/membership/settings.ts'
 import { overrides } from '../../lib/membership/states.ts'
-import { suspicionTimeoutMs } from '../../lib/membership/suspicions.ts'
+import { dueStep, suspicionTimeoutMs } from '../../lib/membership/suspicions.ts'
 import { MemberTable } from '../../lib/membership/table.ts'
 import { seededRng } from '../sim/random.ts'
 import { makeSigned } from './fixtures.ts'
@@ -21,6 +21,18 @@ test('a suspicion lasts six times its minimum without confirmation, and its mini
     [...timeouts].sort((a, b) => b - a),
   )
   assert.equal(suspicionTimeoutMs(2, 0, defaultSettings), 2000)
+})
+
+test('a wait ends at a step that it shares, never early, and late by little', () => {
+  const stepMs = 20
+  const isShared = new Set(Array.from({ length: 1000 }, (_, index) => dueStep(0, 10_000 + index)))
+  assert.equal(isShared.size, 3)
+  fc.assert(
+    fc.property(fc.nat(10 ** 9), fc.integer({ min: -1000, max: 60_000 }), (nowMs, waitMs) => {
+      const lateMs = dueStep(nowMs, nowMs + waitMs) * stepMs - nowMs - Math.max(0, waitMs)
+      assert.ok(lateMs >= 0 && lateMs < Math.max(stepMs, waitMs / 20 + 1), `${lateMs} ms late`)
+    }),
+  )
 })
 
 test('any two claims are ordered, so that all orders of arrival end alike', () => {
