@@ -18,7 +18,11 @@ export class FieldWriter {
 
   /** An unsigned integer up to 2^53 - 1. */
   uint(field: number, value: number | undefined): this {
-    if (value !== undefined) this.#writer.uint32((field << 3) | wireType.varint).uint64(value)
+    if (value === undefined) return this
+    const writer = this.#writer.uint32((field << 3) | wireType.varint)
+    // The same bytes, without the detour that 64 bits take.
+    if (value <= 0xffff_ffff) writer.uint32(value)
+    else writer.uint64(value)
     return this
   }
 
@@ -102,7 +106,9 @@ export class Field {
   /** An unsigned integer up to 2^53 - 1. */
   uint(): number {
     this.#take(wireType.varint)
-    const value = this.#reader.uint64()
+    const reader = this.#reader
+    if (reader.pos < reader.len && reader.buf[reader.pos]! < 0x80) return reader.buf[reader.pos++]!
+    const value = reader.uint64()
     const number = typeof value === 'number' ? value : (value as unknown as { toNumber(): number }).toNumber()
     if (!Number.isSafeInteger(number) || number < 0) throw malformed(`field ${this.number} is out of range`)
     return number

@@ -50,7 +50,9 @@ export class SuspicionColumns {
 
   accusersOf(slot: number): number[] {
     const start = maxAccusers * slot
-    return [...this.#accusers.subarray(start, start + this.#accuserCount[slot]!)]
+    const accusers: number[] = []
+    for (let at = start; at < start + this.#accuserCount[slot]!; at++) accusers.push(this.#accusers[at]!)
+    return accusers
   }
 
   /** Those beyond `maxAccusers` are left out. */

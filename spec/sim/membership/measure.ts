@@ -99,14 +99,17 @@ export class Measure {
     return undefined
   }
 
-  /** I7: runs on until all agree. @throws AssertionError after `withinMs`, with the trace of one who is wrong */
-  converge(withinMs: number): void {
+  /** I7: lets time pass until all agree. @throws AssertionError after `withinMs`, with the trace of one who is wrong */
+  converge(
+    withinMs: number,
+    run = (durationMs: number) => this.#cluster.kernel.run(this.#cluster.kernel.nowMs() + durationMs),
+  ): void {
     const { kernel, names } = this.#cluster
     const untilMs = kernel.nowMs() + withinMs
     const look = () => this.#findMistake(Math.min(50, names.length)) ?? this.#findMistake(names.length)
     let wrong = look()
     while (wrong !== undefined && kernel.nowMs() < untilMs) {
-      kernel.run(kernel.nowMs() + secondMs)
+      run(secondMs)
       // To look at all of them for one that is known to be wrong still would take longer than the simulation.
       if (this.#mistake(wrong.observer, wrong.member) === undefined) wrong = look()
     }

@@ -82,7 +82,7 @@ function scenario(
       const before = process.cpuUsage()
       const play = begin(options, shape.isSettled ?? true)
       act(play)
-      play.measure.converge(agreedWithinMs)
+      play.measure.converge(agreedWithinMs, play.run)
       play.measure.assertDetected(detectedWithinMs)
       if (shape.isPeaceful ?? true) play.measure.assertNobodyWronged()
       const table = play.measure.row(name)
@@ -136,7 +136,7 @@ export const partition = scenario('partition', 'two halves for ten minutes, then
   run(options.quick ? minuteMs : (options.nodes > 1000 ? 2 : 10) * minuteMs)
   kernel.healAll()
   measure.fault()
-  measure.converge(agreedWithinMs)
+  measure.converge(agreedWithinMs, run)
 })
 
 export const massDeath = scenario('mass-death', '30 % of the nodes vanish at once', (play) => {
