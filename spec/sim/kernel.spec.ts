@@ -87,6 +87,25 @@ test('a slow uplink and a busy core delay what a node sends and handles, and bot
   assert.equal(firedMs, 1300)
 })
 
+test('a busy core keeps the order of what waits for it, and loses the datagrams that its socket has no room for', () => {
+  const network = { lossRate: 0, duplicateRate: 0, minDelayMs: 1, maxDelayMs: 1 }
+  const kernel = new SimKernel(1, { ...network, cpu: { sendMs: 0, receiveMs: 1 } })
+  const heard = twoNodes(kernel)
+  kernel.occupy('b', 100)
+  for (let index = 0; index < 300; index++) kernel.send('a', 'b', Buffer.from(`${index}`))
+  let firedMs = 0
+  kernel.scheduleFor('b', 50, () => {
+    firedMs = kernel.nowMs()
+  })
+  kernel.run(1000)
+  assert.deepEqual(
+    heard.map((line) => line.split(' ')[2]),
+    Array.from({ length: 256 }, (_, index) => `${index}`),
+  )
+  assert.deepEqual([heard[0], heard[255]?.split(' ')[0], firedMs], ['100.000 a→b 0', '355.000', 356])
+  assert.equal(kernel.spentBy('b').cpuMs, 256)
+})
+
 test('datagrams overtake each other where delays have a tail', () => {
   const kernel = new SimKernel(1, {
     lossRate: 0,

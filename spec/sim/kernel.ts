@@ -56,10 +56,12 @@ interface SimNode {
   /** What came while its core was busy, from `handledOfBacklog` on. */
   backlog: (() => void)[]
   handledOfBacklog: number
+  /** Datagrams among what came. */
+  buffered: number
 }
 
 const epochMs = Date.UTC(2030, 0, 1)
-/** The kernel of a paused process buffers so many datagrams; more are lost. */
+/** The kernel of a process that is paused or busy buffers so many datagrams; more are lost. */
 const socketBacklog = 256
 
 /**
@@ -126,6 +128,7 @@ export class SimKernel {
       waiting: [],
       backlog: [],
       handledOfBacklog: 0,
+      buffered: 0,
     })
   }
 
@@ -216,7 +219,7 @@ export class SimKernel {
       this.schedule(departsMs + this.delayMs(), () => {
         const state = this.#nodes.get(to)
         if (state === undefined || !this.isOpen(from, to)) return
-        this.#runOn(state, () => {
+        this.#receive(state, () => {
           this.#charge(state, this.network.cpu?.receiveMs)
           state.receive(from, bytes)
         })
@@ -275,11 +278,27 @@ export class SimKernel {
     state.busyUntilMs = Math.max(state.busyUntilMs, this.#nowMs) + durationMs
   }
 
+  #receive(state: SimNode, action: () => void): void {
+    if (this.#isFree(state)) action()
+    else if (state.buffered < socketBacklog) {
+      state.buffered++
+      this.#runOn(state, () => {
+        state.buffered--
+        action()
+      })
+    }
+  }
+
   #runOn(state: SimNode, action: () => void): void {
-    if (state.isOver) return
-    if (state.condition === 'up' && state.busyUntilMs <= this.#nowMs && state.backlog.length === 0) action()
+    if (this.#isFree(state)) action()
+    else if (state.isOver) return
     else if (state.condition === 'up') this.#defer(state, action)
-    else if (state.condition === 'paused' && state.waiting.length < socketBacklog) state.waiting.push(action)
+    else if (state.condition === 'paused') state.waiting.push(action)
+  }
+
+  #isFree(state: SimNode): boolean {
+    if (state.isOver || state.condition !== 'up') return false
+    return state.busyUntilMs <= this.#nowMs && state.backlog.length === 0
   }
 
   /** For when the core is free again: one entry of the queue wakes all that waits for it, in order. */
