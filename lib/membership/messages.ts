@@ -38,7 +38,15 @@ export interface Message {
 }
 
 const field = { type: 1, sequence: 2, incarnation: 3, hash: 4, target: 5, claim: 6, clock: 7 } as const
-const claimField = { shortId: 1, incarnation: 2, state: 3, hash: 4, accusers: 5, refused: 6 } as const
+const claimField = {
+  shortId: 1,
+  incarnation: 2,
+  state: 3,
+  hash: 4,
+  accuser: 5,
+  refused: 6,
+  moreAccusers: 7,
+} as const
 /** So many accusers are told of a member: more would not shorten its suspicion. */
 export const maxAccusers = 4
 /** A later version may say more in a claim. */
@@ -54,7 +62,8 @@ export const maxHeadSizeBytes = 51
 
 /** Bytes of a claim in a message, at most. */
 export function maxClaimSizeBytes({ accusers }: Claim): number {
-  return accusers === undefined ? 38 : 42 + shortIdSizeBytes * accusers.length
+  if (accusers === undefined) return 38
+  return (accusers.length > 1 ? 44 : 42) + shortIdSizeBytes * accusers.length
 }
 
 /** @throws StarlingError FRAME_TOO_LARGE where it does not fit a datagram */
@@ -112,15 +121,14 @@ export function decodeMessage(body: Uint8Array): Message {
 }
 
 export function writeClaim(writer: FieldWriter, claim: Claim): void {
+  const [first, ...others] = claim.accusers ?? []
   writer
     .bytes(claimField.shortId, Buffer.from(claim.shortId, 'hex'))
     .uint(claimField.incarnation, claim.incarnation)
     .uint(claimField.state, claim.state)
     .bytes(claimField.hash, Buffer.from(claim.hash, 'hex'))
-    .bytes(
-      claimField.accusers,
-      claim.accusers === undefined ? undefined : Buffer.from(claim.accusers.join(''), 'hex'),
-    )
+    .bytes(claimField.accuser, first === undefined ? undefined : Buffer.from(first, 'hex'))
+    .bytes(claimField.moreAccusers, others.length === 0 ? undefined : Buffer.from(others.join(''), 'hex'))
     .uint(claimField.refused, claim.refused === 0 ? undefined : claim.refused)
 }
 
@@ -130,21 +138,23 @@ export function readClaim(field: Field): Claim | undefined {
   let hash = ''
   let incarnation = 0
   let state = 0
-  let accusers = ''
+  let first = ''
+  let others = ''
   let refused = 0
   field.fields(maxClaimInputBytes, (part) => {
     if (part.number === claimField.shortId) shortId = part.hex(shortIdSizeBytes)
     else if (part.number === claimField.incarnation) incarnation = boundedIncarnation(part.uint())
     else if (part.number === claimField.state) state = part.uint()
     else if (part.number === claimField.hash) hash = part.hex(recordHashSizeBytes)
-    else if (part.number === claimField.accusers) accusers = part.hex(shortIdSizeBytes, 2 * maxAccusers)
+    else if (part.number === claimField.accuser) first = part.hex(shortIdSizeBytes)
+    else if (part.number === claimField.moreAccusers) others = part.hex(shortIdSizeBytes, 2 * maxAccusers)
     else if (part.number === claimField.refused) refused = part.uint()
   })
   if (shortId === '' || hash === '') throw new StarlingError('WIRE_MALFORMED', 'a rumour lacks a field')
   if (stateOfCode(state) === undefined) return undefined
   const claim = { shortId, incarnation, state: state as StateCode, hash }
-  if (accusers === '') return claim
-  const each = namesIn(accusers)
+  const each = namesIn(first + others)
+  if (each.length === 0) return claim
   return { ...claim, accusers: each, ...(refused === 0 ? {} : { refused: Math.min(refused, each.length) }) }
 }
 

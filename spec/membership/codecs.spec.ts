@@ -115,21 +115,27 @@ test('messages survive the wire; thirteen rumours with four accusers fit, and si
 })
 
 test('accusers beyond four are left out, and more refusals than accusers are none; halves of a name are malformed', () => {
-  const claimWith = (accusers: Uint8Array, refused: number) =>
+  const claimWith = (others: number, refused: number, accuser = 8) =>
     new FieldWriter()
       .bytes(1, new Uint8Array(8))
       .uint(3, 2)
       .bytes(4, new Uint8Array(16))
-      .bytes(5, accusers)
+      .bytes(5, accuser === 0 ? undefined : new Uint8Array(accuser))
       .uint(6, refused)
+      .bytes(7, new Uint8Array(others))
   const read = (claim: FieldWriter) => {
     const message = new FieldWriter().uint(1, 5).bytes(4, new Uint8Array(16)).bytes(6, claim.finish())
     return decodeMessage(message.finishVersioned()).claims[0]
   }
-  assert.equal(read(claimWith(new Uint8Array(56), 1))?.accusers?.length, 4)
-  assert.equal(read(claimWith(new Uint8Array(16), 9))?.refused, 2)
-  assert.equal(read(claimWith(new Uint8Array(0), 1))?.refused, undefined)
-  assert.throws(() => read(claimWith(new Uint8Array(12), 0)), { code: 'WIRE_MALFORMED' })
+  assert.equal(read(claimWith(56, 1))?.accusers?.length, 4)
+  assert.equal(read(claimWith(8, 9))?.refused, 2)
+  assert.equal(read(claimWith(0, 1))?.accusers?.length, 1)
+  assert.equal(read(claimWith(0, 1, 0))?.refused, undefined)
+  for (const [others, accuser] of [
+    [12, 8],
+    [0, 16],
+  ] as const)
+    assert.throws(() => read(claimWith(others, 0, accuser)), { code: 'WIRE_MALFORMED' })
 })
 
 test('unknown fields of a message are skipped, rumours of an unknown state left out', () => {
