@@ -42,11 +42,12 @@ describe('a blob of 256 MiB from four holders', { skip: skipWithoutNamespaces() 
     const done: Promise<unknown>[] = []
     const allSent = () => holders.map(({ node }) => sentBytes(node))
     let sentBefore = allSent()
+    /** Undefined where nobody has sent since: what is read now was ahead of the reader. */
     const busiest = () => {
       const growth = allSent().map((bytes, index) =>
         hit.includes(holders[index] as Front) ? 0 : bytes - (sentBefore[index] ?? 0),
       )
-      assert.ok(Math.max(...growth) > 2 ** 20, `somebody sends: ${growth}`)
+      if (Math.max(...growth) <= 2 ** 20) return undefined
       sentBefore = allSent()
       return holders[growth.indexOf(Math.max(...growth))] as Front
     }
@@ -57,8 +58,8 @@ describe('a blob of 256 MiB from four holders', { skip: skipWithoutNamespaces() 
         if (next === undefined) return
         const [share, step] = next
         if (bytes < share * sizeBytes) return
-        waiting.shift()
         if (step === mend) {
+          waiting.shift()
           // The client reads on when all are well again.
           return mend().then(() => {
             hit.length = 0
@@ -66,6 +67,8 @@ describe('a blob of 256 MiB from four holders', { skip: skipWithoutNamespaces() 
           })
         }
         const holder = busiest()
+        if (holder === undefined) return
+        waiting.shift()
         hit.push(holder)
         done.push(Promise.resolve(step(holder)))
       },
