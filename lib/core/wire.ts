@@ -119,10 +119,8 @@ export class Field {
   }
 
   bytes(maxSizeBytes = Number.POSITIVE_INFINITY): Uint8Array {
-    this.#take(wireType.bytes)
-    const value = this.#reader.bytes()
-    if (value.length > maxSizeBytes) throw malformed(`field ${this.number} is too long`)
-    return value
+    const start = this.#skip(maxSizeBytes)
+    return this.#reader.buf.subarray(start, this.#reader.pos)
   }
 
   /** Exactly `sizeBytes` bytes. */

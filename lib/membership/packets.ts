@@ -32,9 +32,11 @@ export class Packets {
       return true
     }
     const isDoubted = member !== undefined && table.stateOf(member) > stateCode.alive
-    const first = new Set([...(isDoubted ? [member] : []), ...(this.#context.leaving ? [self] : [])])
+    const first: number[] = []
+    if (isDoubted) first.push(member)
+    if (this.#context.leaving) first.push(self)
     for (const one of first) add(one)
-    this.#rumours.take((one) => first.has(one) || add(one), retransmitBudget(table.live))
+    this.#rumours.take((one) => first.includes(one) || add(one), retransmitBudget(table.live))
     return encodeMessage({
       type,
       sequence,

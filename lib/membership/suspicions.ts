@@ -85,16 +85,13 @@ export class Suspicions {
   /** Could one more voice count? */
   hasRoom(member: number, isRefused: boolean): boolean {
     const slot = this.#columns.slots.get(member)
-    if (slot === undefined) return false
-    return isRefused
-      ? this.#columns.refused[slot]! < enoughRefused
-      : this.#columns.accuserCount(slot) < maxAccusers
+    return slot !== undefined && this.#slotHasRoom(slot, isRefused)
   }
 
   /** True where this accuser, or that it was refused, is news. */
   confirm(member: number, accuser: number, isRefused: boolean): boolean {
     const slot = this.#columns.slots.get(member)
-    if (slot === undefined || !this.hasRoom(member, isRefused)) return false
+    if (slot === undefined || !this.#slotHasRoom(slot, isRefused)) return false
     const accusers = this.#columns.accusersOf(slot)
     const refused = this.#columns.refused[slot]!
     const at = accusers.indexOf(accuser)
@@ -142,6 +139,12 @@ export class Suspicions {
     })
     this.#ends.delete(step)
     return over
+  }
+
+  #slotHasRoom(slot: number, isRefused: boolean): boolean {
+    return isRefused
+      ? this.#columns.refused[slot]! < enoughRefused
+      : this.#columns.accuserCount(slot) < maxAccusers
   }
 
   #restart(member: number, slot: number): void {

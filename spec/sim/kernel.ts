@@ -51,9 +51,7 @@ interface SimNode {
   busyUntilMs: number
   linkFreeMs: number
   readonly spent: Spending
-  /** What came while it was paused. */
-  waiting: (() => void)[]
-  /** What came while its core was busy, from `handledOfBacklog` on. */
+  /** What came while it was paused or its core busy, from `handledOfBacklog` on. */
   backlog: (() => void)[]
   handledOfBacklog: number
   /** Datagrams among what came. */
@@ -125,7 +123,6 @@ export class SimKernel {
       busyUntilMs: 0,
       linkFreeMs: 0,
       spent: known?.spent ?? { datagrams: 0, bytes: 0, cpuMs: 0 },
-      waiting: [],
       backlog: [],
       handledOfBacklog: 0,
       buffered: 0,
@@ -136,16 +133,14 @@ export class SimKernel {
   halt(node: string, condition: Exclude<NodeCondition, 'up'>): void {
     const state = this.#node(node)
     state.condition = condition
-    if (condition !== 'paused') state.waiting = []
+    if (condition !== 'paused') this.#clearBacklog(state)
   }
 
   resume(node: string): void {
     const state = this.#node(node)
     if (state.condition !== 'paused') return
     state.condition = 'up'
-    const { waiting } = state
-    state.waiting = []
-    for (const action of waiting) this.#queue.push(this.#nowMs, action, state)
+    this.#queue.push(this.#nowMs, () => this.#catchUp(state))
   }
 
   spentBy(node: string): Spending {
@@ -291,9 +286,8 @@ export class SimKernel {
 
   #runOn(state: SimNode, action: () => void): void {
     if (this.#isFree(state)) action()
-    else if (state.isOver) return
-    else if (state.condition === 'up') this.#defer(state, action)
-    else if (state.condition === 'paused') state.waiting.push(action)
+    else if (!state.isOver && (state.condition === 'up' || state.condition === 'paused'))
+      this.#defer(state, action)
   }
 
   #isFree(state: SimNode): boolean {
@@ -304,20 +298,26 @@ export class SimKernel {
   /** For when the core is free again: one entry of the queue wakes all that waits for it, in order. */
   #defer(state: SimNode, action: () => void): void {
     state.backlog.push(action)
-    if (state.backlog.length === 1) this.#queue.push(state.busyUntilMs, () => this.#catchUp(state))
+    if (state.backlog.length === 1 && state.condition === 'up') this.#wakeLater(state)
   }
 
+  #wakeLater(state: SimNode): void {
+    this.#queue.push(state.busyUntilMs, () => this.#catchUp(state))
+  }
+
+  /** A paused node goes on with it when it resumes. */
   #catchUp(state: SimNode): void {
-    const { backlog } = state
-    while (state.handledOfBacklog < backlog.length) {
-      if (state.condition === 'up' && !state.isOver && state.busyUntilMs > this.#nowMs) {
-        this.#queue.push(state.busyUntilMs, () => this.#catchUp(state))
+    while (state.condition === 'up' && !state.isOver && state.handledOfBacklog < state.backlog.length) {
+      if (state.busyUntilMs > this.#nowMs) {
+        this.#wakeLater(state)
         return
       }
-      const action = backlog[state.handledOfBacklog++]!
-      if (state.condition === 'up' && !state.isOver) action()
-      else this.#runOn(state, action)
+      state.backlog[state.handledOfBacklog++]!()
     }
+    if (state.handledOfBacklog === state.backlog.length) this.#clearBacklog(state)
+  }
+
+  #clearBacklog(state: SimNode): void {
     state.backlog = []
     state.handledOfBacklog = 0
   }

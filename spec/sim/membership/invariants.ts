@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import type { MemberState } from '../../../lib/core/peer.ts'
 import type { MembershipMachine } from '../../../lib/membership/machine.ts'
 import { defaultSettings } from '../../../lib/membership/settings.ts'
 import type { SimCluster } from './cluster.ts'
@@ -48,24 +47,23 @@ export function assertIncarnationsGrow(
  * to the dead go on for ever.
  */
 export function findDisagreement(cluster: SimCluster): string | undefined {
-  const { kernel } = cluster
-  const running = cluster.names.filter((name) => kernel.conditionOf(name) === 'up')
+  const running = cluster.names.filter((name) => cluster.kernel.conditionOf(name) === 'up')
   for (const observer of running) {
     for (const member of cluster.names) {
-      const state = cluster.stateAt(observer, member)
-      const isRunning = kernel.conditionOf(member) === 'up'
-      const isRight = isRunning ? state === 'alive' : isGone(state)
-      if (!isRight) {
-        const what = `${observer} holds ${member} for ${state}, which is ${kernel.conditionOf(member)}`
-        return `I7: ${what}\n${cluster.trace(observer)}`
-      }
+      const mistake = mistakeOf(cluster, observer, member)
+      if (mistake !== undefined) return `I7: ${mistake}\n${cluster.trace(observer)}`
     }
   }
   return undefined
 }
 
-function isGone(state: MemberState | undefined): boolean {
-  return state === undefined || state === 'dead' || state === 'left'
+/** What `observer` believes of `member`, where that is wrong; undefined where it is not. */
+export function mistakeOf(cluster: SimCluster, observer: string, member: string): string | undefined {
+  const state = cluster.stateAt(observer, member)
+  const condition = cluster.kernel.conditionOf(member)
+  const isGone = state === undefined || state === 'dead' || state === 'left'
+  if (condition === 'up' ? state === 'alive' : isGone) return undefined
+  return `${observer} holds ${member} for ${state}, which is ${condition}`
 }
 
 /**

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Table } from '../../bench/benchmark.ts'
 import { Histogram } from '../histogram.ts'
 import type { SimCluster } from './cluster.ts'
+import { mistakeOf } from './invariants.ts'
 import type { Sighting } from './sighting.ts'
 
 /** Seal, signature, numbers and the headers of IPv4 and UDP around the body of a datagram. */
@@ -76,16 +77,6 @@ export class Measure {
     this.#graceUntilMs = this.#lastFaultMs + graceMs
   }
 
-  /** What `observer` believes of `member`, where that is wrong; undefined where it is not. */
-  #mistake(observer: string, member: string): string | undefined {
-    const { kernel } = this.#cluster
-    const state = this.#cluster.stateAt(observer, member)
-    const condition = kernel.conditionOf(member)
-    const isGone = state === undefined || state === 'dead' || state === 'left'
-    if (condition === 'up' ? state === 'alive' : isGone) return undefined
-    return `${observer} holds ${member} for ${state}, which is ${condition}`
-  }
-
   /** The first of a sample of the running nodes that is wrong about somebody; undefined where none is. */
   #findMistake(observers: number): { observer: string; member: string } | undefined {
     const { kernel, names } = this.#cluster
@@ -93,7 +84,7 @@ export class Measure {
     const step = Math.max(1, Math.floor(running.length / observers))
     for (let at = 0; at < running.length; at += step) {
       const observer = running[at]!
-      const member = names.find((name) => this.#mistake(observer, name) !== undefined)
+      const member = names.find((name) => mistakeOf(this.#cluster, observer, name) !== undefined)
       if (member !== undefined) return { observer, member }
     }
     return undefined
@@ -111,11 +102,11 @@ export class Measure {
     while (wrong !== undefined && kernel.nowMs() < untilMs) {
       run(secondMs)
       // To look at all of them for one that is known to be wrong still would take longer than the simulation.
-      if (this.#mistake(wrong.observer, wrong.member) === undefined) wrong = look()
+      if (mistakeOf(this.#cluster, wrong.observer, wrong.member) === undefined) wrong = look()
     }
     if (wrong === undefined) return
     const { observer, member } = wrong
-    const what = this.#mistake(observer, member)
+    const what = mistakeOf(this.#cluster, observer, member)
     assert.fail(`I7: seed ${kernel.seed}: ${what}, ${withinMs} ms later\n${this.#cluster.trace(observer)}`)
   }
 
