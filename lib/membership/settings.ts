@@ -40,7 +40,10 @@ export interface MembershipSettings {
   readonly pushPullIntervalMs: number
   readonly deadRetryIntervalMs: number
   readonly deadMemoryMs: number
-  /** Members whose record is not here yet. */
+  /**
+   * Members whose record is not here yet; who is told of more has to be told again. As many records can be fetched and
+   * checked in `wantTimeoutMs`.
+   */
   readonly maxWants: number
   readonly wantTimeoutMs: number
   /** A claim may raise an incarnation by so much; more is an attack. */
@@ -75,7 +78,7 @@ export const defaultSettings: MembershipSettings = Object.freeze({
   pushPullIntervalMs: 30_000,
   deadRetryIntervalMs: 10_000,
   deadMemoryMs: 24 * 3_600_000,
-  maxWants: 1024,
+  maxWants: 4096,
   wantTimeoutMs: 10_000,
   maxIncarnationStep: 2 ** 20,
   leaveRounds: 3,

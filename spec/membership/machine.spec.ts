@@ -190,7 +190,7 @@ test('a record that nobody has spoken of is not taken', () => {
 test('a flood of rumours about strangers and members stays bounded', () => {
   const bench = new Bench(20)
   const teller = bench.members[0]!
-  for (let round = 0; round < 500; round++) {
+  for (let round = 0; round < 600; round++) {
     const strangers = Array.from({ length: 8 }, (_, index) => ({
       ...bench.claim(teller, 'alive', 1),
       shortId: (round * 8 + index).toString(16).padStart(16, '0'),
@@ -201,7 +201,7 @@ test('a flood of rumours about strangers and members stays bounded', () => {
     bench.send(teller, [...strangers, accused])
   }
   const gauges = bench.machine.gauges()
-  assert.ok(gauges.wants <= 1024 && gauges.rumours <= 21 && gauges.probes <= 32, JSON.stringify(gauges))
+  assert.ok(gauges.wants <= 4096 && gauges.rumours <= 21 && gauges.probes <= 32, JSON.stringify(gauges))
   assert.ok(bench.observed('wants-full') > 0)
 })
 

@@ -11,6 +11,7 @@ import {
   type RecordWithProof,
 } from '../../membership/exchange.ts'
 import { maxRecordSizeBytes, type SignedRecord } from '../../membership/record.ts'
+import { defaultSettings } from '../../membership/settings.ts'
 
 /** Wants that come within this time share a request. */
 const coalesceMs = 30
@@ -20,7 +21,8 @@ const retryMs = 250
 const connectedAttempts = 2
 const maxAttempts = 4
 const maxInFlight = 4
-const maxPending = 2048
+/** All that the machine wants, and newer records of the same members. */
+const maxPending = 2 * defaultSettings.maxWants
 const requestTimeoutMs = 5_000
 
 interface Want {
