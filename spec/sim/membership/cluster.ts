@@ -7,6 +7,7 @@ import { MembershipMachine } from '../../../lib/membership/machine.ts'
 import { type Claim, decodeMessage, messageType } from '../../../lib/membership/messages.ts'
 import type { MembershipSettings } from '../../../lib/membership/settings.ts'
 import type { SimKernel } from '../kernel.ts'
+import { settledMachine } from './settled.ts'
 import type { Sighting } from './sighting.ts'
 import { makeMember, type SimMember, signMember } from './sim-member.ts'
 import { Traces } from './trace.ts'
@@ -71,21 +72,24 @@ export class SimCluster {
     return this.#names
   }
 
-  /** Adds nodes that all know one another already: a cluster that has been running for a while. */
-  bootSettled(count: number): void {
+  /**
+   * Adds nodes that have been running for a while: all know one another, or, where they are parted, those of their half
+   * and hold the others for dead.
+   */
+  bootSettled(count: number, isParted = false): void {
     const members = Array.from({ length: count }, (_, index) => this.#register(`n${index}`))
     const records = members.map((member) => signMember(Object.assign(member, { sequence: 1 }), member.name))
-    const [self] = records
-    if (self === undefined) return
-    const rng = this.kernel.fork()
-    const template = new MembershipMachine({ self, incarnation: 1, directory: this.#directory, rng })
-    const from = self.record.peerId
-    for (const signed of records.slice(1)) {
-      const { shortId, hash } = signed
-      template.step({ type: 'claims', from, claims: [{ shortId, hash, incarnation: 1, state: 1 }] }, 0)
-      template.step({ type: 'record', signed }, 0)
+    const middle = isParted ? Math.floor(count / 2) : count
+    const parts = { directory: this.#directory, rng: this.kernel.fork() }
+    for (const half of [records.slice(0, middle), records.slice(middle)]) {
+      const [first, ...rest] = half
+      if (first === undefined) continue
+      const others = half.length === count ? [] : records.filter((one) => !half.includes(one))
+      const template = settledMachine(parts, [first, ...rest], others)
+      const start = records.indexOf(first)
+      for (const member of members.slice(start, start + half.length))
+        this.#boot(Object.assign(member, { sequence: 0 }), member.name, template)
     }
-    for (const member of members) this.#boot(Object.assign(member, { sequence: 0 }), member.name, template)
   }
 
   add(name: string, shownName = name): void {

@@ -21,15 +21,21 @@ interface Play {
   draw(): string
 }
 
-function begin(options: ScenarioOptions, isSettled: boolean): Play {
+/** How the nodes begin: as strangers, as a cluster, or as two halves that have lost each other for good. */
+type Beginning = 'strangers' | 'settled' | 'parted'
+
+function begin(options: ScenarioOptions, beginning: Beginning): Play {
   const { nodes, seed, traceDepth, log } = options
   const kernel = new SimKernel(seed, switchedNetwork)
   const cluster = new SimCluster(kernel, { traceDepth, zoneOf: (number) => `z${number % 3}` })
   cluster.onSighting = () => undefined
   cluster.onStep = (node, machine) => assertQueuesBounded(cluster, node, machine)
-  if (isSettled) cluster.bootSettled(nodes)
-  else cluster.boot(nodes)
-  if (isSettled) kernel.run(2000)
+  if (beginning === 'strangers') cluster.boot(nodes)
+  else {
+    cluster.bootSettled(nodes, beginning === 'parted')
+    if (beginning === 'parted') part(kernel, cluster.names)
+    kernel.run(2000)
+  }
   const measure = new Measure(cluster)
   let toldMs = performance.now()
   const play: Play = {
@@ -65,6 +71,11 @@ function begin(options: ScenarioOptions, isSettled: boolean): Play {
   return play
 }
 
+function part(kernel: SimKernel, names: readonly string[]): void {
+  const middle = Math.floor(names.length / 2)
+  kernel.partition([names.slice(0, middle), names.slice(middle)])
+}
+
 /** I3 and I7, for every size: the suspicion grows with log N, and with the doubts of nodes whose helpers died as well. */
 const detectedWithinMs = 30_000
 const agreedWithinMs = 180_000
@@ -73,14 +84,14 @@ function scenario(
   name: string,
   title: string,
   act: (play: Play) => void,
-  shape: { isSettled?: boolean; isPeaceful?: boolean } = {},
+  shape: { beginning?: Beginning; isPeaceful?: boolean } = {},
 ): SimScenario {
   return {
     name,
     title,
     run(options) {
       const before = process.cpuUsage()
-      const play = begin(options, shape.isSettled ?? true)
+      const play = begin(options, shape.beginning ?? 'settled')
       act(play)
       play.measure.converge(agreedWithinMs, play.run)
       play.measure.assertDetected(detectedWithinMs)
@@ -130,14 +141,22 @@ export const rolling = scenario('rolling-restart', 'all nodes restart, 50 a minu
 
 export const partition = scenario('partition', 'two halves for ten minutes, then healed', (play) => {
   const { cluster, kernel, measure, options, run } = play
-  const middle = Math.floor(options.nodes / 2)
-  kernel.partition([cluster.names.slice(0, middle), cluster.names.slice(middle)])
+  part(kernel, cluster.names)
   measure.fault()
   run(options.quick ? minuteMs : (options.nodes > 1000 ? 2 : 10) * minuteMs)
+  reunite(play)
+})
+
+/** The second half of `partition`, for sizes at which the first, a `mass-death` of half the nodes, is an evening by itself. */
+export const reunion = scenario('reunion', 'two halves that hold each other for dead meet again', reunite, {
+  beginning: 'parted',
+})
+
+function reunite({ kernel, measure, run }: Play): void {
   kernel.healAll()
   measure.fault()
   measure.converge(agreedWithinMs, run)
-})
+}
 
 export const massDeath = scenario('mass-death', '30 % of the nodes vanish at once', (play) => {
   const { cluster, options, run } = play
@@ -188,7 +207,7 @@ export const coldStart = scenario(
   'cold-start',
   'all nodes start at once and join through two of them',
   ({ run }) => run(1000),
-  { isSettled: false, isPeaceful: false },
+  { beginning: 'strangers', isPeaceful: false },
 )
 
 export const day = scenario('day', '24 hours with 2 % of loss', ({ kernel, run, options }) => {
