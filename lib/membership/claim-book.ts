@@ -12,6 +12,9 @@ import { Wants } from './wants.ts'
 /** How a claim came: from the member itself, from a rumour, or in a push/pull, where deaths are old news. */
 export type ClaimSource = 'itself' | 'rumour' | 'exchange' | 'own-finding'
 
+/** Of thousands that are held for dead after a partition; others tell the rest. */
+const maxToldAtOnce = 32
+
 /** Weighs what is said of members, keeps the table, and refutes what is said wrongly of this node. */
 export class ClaimBook {
   readonly #context: MachineContext
@@ -25,6 +28,8 @@ export class ClaimBook {
   /** Called when somebody else's suspicion is news here. */
   onSuspicion: (member: number) => void = () => undefined
   #hasFinding = false
+  /** Whom somebody held for dead in an exchange. */
+  #accused: number[] = []
 
   constructor(
     context: MachineContext,
@@ -47,6 +52,20 @@ export class ClaimBook {
     const hadFinding = this.#hasFinding
     this.#hasFinding = false
     return hadFinding
+  }
+
+  /**
+   * Those who are to be told, each by itself, that somebody held it for dead in this step, so that they refute it. Of a
+   * few it is news for everybody; of half a cluster, which another half has given up, it would only be in the way of what
+   * they answer.
+   */
+  takeAccused(): number[] {
+    const accused = this.#accused
+    this.#accused = []
+    if (accused.length > this.#context.settings.maxRumoursPerPacket)
+      return this.#context.draw(maxToldAtOnce, accused)
+    for (const member of accused) this.#rumours.add(member)
+    return []
   }
 
   /** What this node says of a member now. */
@@ -168,8 +187,10 @@ export class ClaimBook {
     // A death told after a partition is old: the member gets the time to refute it (memberlist does the same).
     const isOldNews = source === 'exchange' && claim.state === stateCode.dead && known.state < stateCode.dead
     if (!isOldNews) this.#transition(member, claim, reasonOf(claim, source), source)
-    else if (claim.incarnation > known.incarnation || known.state < stateCode.suspect)
-      this.#transition(member, { ...claim, state: stateCode.suspect }, 'others hold it for dead', source)
+    else if (claim.incarnation > known.incarnation || known.state < stateCode.suspect) {
+      this.#transition(member, { ...claim, state: stateCode.suspect }, 'others hold it for dead', 'old-death')
+      this.#accused.push(member)
+    }
   }
 
   #confirm(member: number, claim: Claim): void {
@@ -200,7 +221,7 @@ export class ClaimBook {
     return { accusers: voices.filter(isVoice), refused: voices.slice(0, refused).filter(isVoice).length }
   }
 
-  #transition(member: number, claim: Claim, reason: string, source: ClaimSource): void {
+  #transition(member: number, claim: Claim, reason: string, source: ClaimSource | 'old-death'): void {
     const { table, nowMs } = this.#context
     const from = table.stateOf(member)
     table.incarnation[member] = claim.incarnation
@@ -214,7 +235,7 @@ export class ClaimBook {
     }
     if (isProbed(claim.state)) this.#ring.add(member)
     else this.#ring.remove(member)
-    this.#rumours.add(member)
+    if (source !== 'old-death') this.#rumours.add(member)
     if (from !== claim.state) this.#announce(member, stateOfCode(from), reason)
     if (source === 'own-finding') this.#hasFinding = true
     if (claim.state === stateCode.alive && from !== stateCode.alive) this.#checkName(member)

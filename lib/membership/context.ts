@@ -101,10 +101,15 @@ export class MachineContext {
       const index = this.directory.findPeer(peerId)
       return index !== undefined && this.table.stateOf(index) !== 0 && fits(index) ? [index] : []
     })
-    const chosen: number[] = []
-    while (chosen.length < count && rest.length > 0)
-      chosen.push(...rest.splice(Math.floor(this.rng.next() * rest.length), 1))
-    return chosen
+    return this.draw(count, rest)
+  }
+
+  /** Up to `count` of them, drawn evenly; they are taken out of `rest`. */
+  draw(count: number, rest: number[]): number[] {
+    const drawn: number[] = []
+    while (drawn.length < count && rest.length > 0)
+      drawn.push(...rest.splice(Math.floor(this.rng.next() * rest.length), 1))
+    return drawn
   }
 
   /** Like `sample`, but most of them from this node's own zone where there are enough. */
@@ -133,10 +138,6 @@ export class MachineContext {
     }
     if (chosen.length === count) return chosen
     const rest = [...this.table.indexes()].filter((index) => !chosen.includes(index) && fits(index))
-    while (chosen.length < count && rest.length > 0) {
-      const [index] = rest.splice(Math.floor(this.rng.next() * rest.length), 1)
-      if (index !== undefined) chosen.push(index)
-    }
-    return chosen
+    return [...chosen, ...this.draw(count - chosen.length, rest)]
   }
 }

@@ -79,8 +79,7 @@ export class MembershipMachine {
     const shared = { rumours, suspicions: this.#suspicions, ring: this.#ring, health: this.#health }
     this.#claims = new ClaimBook(context, shared)
     this.#packets = new Packets(context, rumours, this.#claims)
-    const { claims, packets } = { claims: this.#claims, packets: this.#packets }
-    const health = this.#health
+    const { claims, packets, health } = { claims: this.#claims, packets: this.#packets, health: this.#health }
     this.#prober = new Prober(context, { packets, claims, suspicions: this.#suspicions, health })
     this.#relays = new Relays(context, packets)
     this.#upkeep = new Upkeep(context, packets, claims)
@@ -314,6 +313,7 @@ export class MembershipMachine {
     const { settings, leaving, table } = this.#context
     // Once for all that one step has found: a rack that dies at once is thousands of findings.
     if (this.#claims.takeFinding()) this.#tell(settings.gossipFanout)
+    for (const member of this.#claims.takeAccused()) this.#packets.sendTo(member, messageType.gossip, 0)
     const hasNews = leaving ? this.#leaveRounds > 0 : this.#rumours.size > 0
     if (this.#gossipToken !== 0 || !hasNews || table.live < 2) return
     this.#gossipToken = this.#context.schedule('gossip', settings.gossipIntervalMs)
