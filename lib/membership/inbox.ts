@@ -8,6 +8,7 @@ import type { Prober } from './prober.ts'
 import type { Relays } from './relays.ts'
 import { isProbed, stateCode } from './states.ts'
 import type { Suspicions } from './suspicions.ts'
+import type { Upkeep } from './upkeep.ts'
 
 type MessageEvent = MembershipEvent & { readonly type: 'message' }
 
@@ -19,6 +20,7 @@ export class Inbox {
   readonly #suspicions: Suspicions
   readonly #prober: Prober
   readonly #relays: Relays
+  readonly #upkeep: Upkeep
 
   constructor(
     context: MachineContext,
@@ -28,6 +30,7 @@ export class Inbox {
       suspicions: Suspicions
       prober: Prober
       relays: Relays
+      upkeep: Upkeep
     },
   ) {
     this.#context = context
@@ -36,6 +39,7 @@ export class Inbox {
     this.#suspicions = parts.suspicions
     this.#prober = parts.prober
     this.#relays = parts.relays
+    this.#upkeep = parts.upkeep
   }
 
   receive(event: MessageEvent): void {
@@ -57,8 +61,7 @@ export class Inbox {
     this.#claims.apply({ shortId, incarnation, state: stateCode.alive, hash }, 'itself', event.from)
     for (const claim of message.claims) this.#claims.apply(claim, 'rumour', event.from)
     if (isMember && isProbed(table.stateOf(sender))) this.#suspicions.postpone(sender)
-    if (wasDead && table.stateOf(sender) === stateCode.alive)
-      this.#context.emit({ type: 'push-pull', with: event.from, isExact: true })
+    if (wasDead && table.stateOf(sender) === stateCode.alive) this.#upkeep.meetAgain(event.from)
     this.#answer(message, event, isMember ? sender : undefined)
   }
 

@@ -79,17 +79,12 @@ export class MembershipMachine {
     const shared = { rumours, suspicions: this.#suspicions, ring: this.#ring, health: this.#health }
     this.#claims = new ClaimBook(context, shared)
     this.#packets = new Packets(context, rumours, this.#claims)
-    const { claims, packets, health } = { claims: this.#claims, packets: this.#packets, health: this.#health }
+    const [claims, packets, health] = [this.#claims, this.#packets, this.#health]
     this.#prober = new Prober(context, { packets, claims, suspicions: this.#suspicions, health })
     this.#relays = new Relays(context, packets)
     this.#upkeep = new Upkeep(context, packets, claims)
-    this.#inbox = new Inbox(context, {
-      packets,
-      claims,
-      suspicions: this.#suspicions,
-      prober: this.#prober,
-      relays: this.#relays,
-    })
+    const [suspicions, prober, relays, upkeep] = [this.#suspicions, this.#prober, this.#relays, this.#upkeep]
+    this.#inbox = new Inbox(context, { packets, claims, suspicions, prober, relays, upkeep })
     this.#claims.onSuspicion = (member) => this.#verify(member)
     if (options.like !== undefined) this.#adopt(options.like)
     table.setState(self, stateCode.alive, 0)

@@ -1,3 +1,4 @@
+import type { PeerId } from '../core/peer-id.ts'
 import type { ClaimBook } from './claim-book.ts'
 import type { MachineContext } from './context.ts'
 import { messageType } from './messages.ts'
@@ -13,6 +14,8 @@ const firstPushPullMs = 1000
 const settlingShare = 0.05
 /** Beyond so many members, push/pull becomes rarer, so that its cost for a node grows with log N only. */
 const pushPullScale = 32
+/** Between exchanges with those who were held for dead, for each member; an exchange is about a hundredth of that in work. */
+const meetingMsPerMember = 1
 
 /** What is done now and then: push/pull, asking the dead whether they are back, forgetting. */
 export class Upkeep {
@@ -24,6 +27,7 @@ export class Upkeep {
   #membersBefore = 1
   #nextRetryMs = Number.POSITIVE_INFINITY
   #nextForgetMs = Number.POSITIVE_INFINITY
+  #nextMeetingMs = Number.NEGATIVE_INFINITY
 
   constructor(context: MachineContext, packets: Packets, claims: ClaimBook) {
     this.#context = context
@@ -57,6 +61,17 @@ export class Upkeep {
       this.#nextForgetMs = nowMs + forgetIntervalMs
       this.#forget()
     }
+  }
+
+  /**
+   * An exchange in both directions with one that was held for dead and speaks. Of two halves of a cluster that find each
+   * other again thousands speak, and each could tell the same.
+   */
+  meetAgain(peerId: PeerId): void {
+    const { nowMs, table } = this.#context
+    if (nowMs < this.#nextMeetingMs) return
+    this.#nextMeetingMs = nowMs + this.#jittered(meetingMsPerMember * table.members)
+    this.#context.emit({ type: 'push-pull', with: peerId, isExact: true })
   }
 
   #adaptInterval(): void {

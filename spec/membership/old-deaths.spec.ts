@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Effect } from '../../lib/membership/events.ts'
 import { messageType } from '../../lib/membership/messages.ts'
+import type { SignedRecord } from '../../lib/membership/record.ts'
 import { stateCode } from '../../lib/membership/states.ts'
 import { Bench, sent, timers } from './fixtures.ts'
 
@@ -39,4 +41,17 @@ test('many that nobody answers for are dead once their suspicion is over', () =>
   const { bench, accused, effects } = tellDeaths(40)
   for (const timer of timers(effects, 'suspicion')) bench.step({ type: 'timer', timer }, timer.atMs)
   assert.ok(accused.every((member) => bench.view(member)?.state === 'dead'))
+})
+
+test('of many who were held for dead and speak at once, one is met with an exchange, and another one later', () => {
+  const bench = new Bench(60)
+  const back = bench.members.slice(0, 30)
+  for (const member of back) bench.send(bench.members[40]!, [bench.claim(member, 'dead', 1)])
+  const speak = (member: SignedRecord, nowMs: number) => bench.send(member, [], { incarnation: 2, nowMs })
+  const exchanges = (effects: readonly Effect[]) => effects.filter(({ type }) => type === 'push-pull').length
+  assert.equal(exchanges(back.slice(0, 10).flatMap((member) => speak(member, 1000))), 1)
+  // Sixty milliseconds on average, for sixty-one members.
+  assert.equal(exchanges(back.slice(10, 20).flatMap((member) => speak(member, 1040))), 0)
+  assert.equal(exchanges(back.slice(20).flatMap((member) => speak(member, 1080))), 1)
+  assert.ok(back.every((member) => bench.view(member)?.state === 'alive'))
 })
