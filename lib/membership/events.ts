@@ -4,7 +4,7 @@ import type { PeerId } from '../core/peer-id.ts'
 import type { Claim } from './messages.ts'
 import type { SignedRecord } from './record.ts'
 
-export type TimerKind = 'round' | 'ping' | 'probe' | 'relay' | 'gossip' | 'suspicion' | 'leave'
+export type TimerKind = 'round' | 'ping' | 'probe' | 'relay' | 'gossip' | 'suspicion' | 'meeting' | 'leave'
 
 /** Data to be handed back at `atMs`. Never cancelled: the token tells the machine whether it still counts. */
 export interface Timer {

@@ -242,6 +242,7 @@ export class MembershipMachine {
     else if (timer.kind === 'probe') this.#prober.timedOut(token)
     else if (timer.kind === 'relay') this.#relays.timedOut(token)
     else if (timer.kind === 'suspicion') this.#suspicionsOver(token)
+    else if (timer.kind === 'meeting') this.#upkeep.meet()
     else if (timer.kind === 'leave') this.#context.emit({ type: 'left' })
     else this.#context.observe('stale-timer')
   }

@@ -14,7 +14,7 @@ const firstPushPullMs = 1000
 const settlingShare = 0.05
 /** Beyond so many members, push/pull becomes rarer, so that its cost for a node grows with log N only. */
 const pushPullScale = 32
-/** Between exchanges with those who were held for dead, for each member; an exchange is about a hundredth of that in work. */
+/** Mean time to an exchange with one that was held for dead, for each member; it is about a hundredth of that in work. */
 const meetingMsPerMember = 1
 
 /** What is done now and then: push/pull, asking the dead whether they are back, forgetting. */
@@ -27,7 +27,8 @@ export class Upkeep {
   #membersBefore = 1
   #nextRetryMs = Number.POSITIVE_INFINITY
   #nextForgetMs = Number.POSITIVE_INFINITY
-  #nextMeetingMs = Number.NEGATIVE_INFINITY
+  /** The last one that was held for dead and spoke, until it was met. */
+  #returned: PeerId | undefined
 
   constructor(context: MachineContext, packets: Packets, claims: ClaimBook) {
     this.#context = context
@@ -64,14 +65,22 @@ export class Upkeep {
   }
 
   /**
-   * An exchange in both directions with one that was held for dead and speaks. Of two halves of a cluster that find each
-   * other again thousands speak, and each could tell the same.
+   * One that was held for dead speaks, so there is to be an exchange with it, in both directions. When two halves of a
+   * cluster find each other again thousands speak at once, and each could tell the same: one is met at a time, and not
+   * by all nodes in the same moment. What the first few have told is refuted by then, and worth telling.
    */
   meetAgain(peerId: PeerId): void {
-    const { nowMs, table } = this.#context
-    if (nowMs < this.#nextMeetingMs) return
-    this.#nextMeetingMs = nowMs + this.#jittered(meetingMsPerMember * table.members)
-    this.#context.emit({ type: 'push-pull', with: peerId, isExact: true })
+    const { rng, table } = this.#context
+    if (this.#returned === undefined)
+      this.#context.schedule('meeting', 2 * meetingMsPerMember * table.members * rng.next())
+    this.#returned = peerId
+  }
+
+  /** The time for it has come. */
+  meet(): void {
+    const peerId = this.#returned
+    this.#returned = undefined
+    if (peerId !== undefined) this.#context.emit({ type: 'push-pull', with: peerId, isExact: true })
   }
 
   #adaptInterval(): void {

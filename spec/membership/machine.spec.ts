@@ -232,7 +232,9 @@ test('the dead are spoken to first: a message of theirs is answered with what is
   assert.equal(ack?.message.claims[0]?.shortId, member!.shortId)
   const back = bench.send(member!, [], { incarnation: 2 })
   assert.equal(bench.view(member!)?.state, 'alive')
-  assert.ok(back.some((effect) => effect.type === 'push-pull' && effect.with === member!.record.peerId))
+  const [timer] = timers(back, 'meeting')
+  const met = bench.step({ type: 'timer', timer: timer! }, timer!.atMs)
+  assert.ok(met.some((effect) => effect.type === 'push-pull' && effect.with === member!.record.peerId))
 })
 
 test('after a sleep running probes and suspicions begin anew instead of ending', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Effect } from '../../lib/membership/events.ts'
+import type { Timer } from '../../lib/membership/events.ts'
 import { messageType } from '../../lib/membership/messages.ts'
 import type { SignedRecord } from '../../lib/membership/record.ts'
 import { stateCode } from '../../lib/membership/states.ts'
@@ -43,15 +43,24 @@ test('many that nobody answers for are dead once their suspicion is over', () =>
   assert.ok(accused.every((member) => bench.view(member)?.state === 'dead'))
 })
 
-test('of many who were held for dead and speak at once, one is met with an exchange, and another one later', () => {
+test('of many who were held for dead and speak at once, one is met with an exchange, and later another', () => {
   const bench = new Bench(60)
   const back = bench.members.slice(0, 30)
   for (const member of back) bench.send(bench.members[40]!, [bench.claim(member, 'dead', 1)])
-  const speak = (member: SignedRecord, nowMs: number) => bench.send(member, [], { incarnation: 2, nowMs })
-  const exchanges = (effects: readonly Effect[]) => effects.filter(({ type }) => type === 'push-pull').length
-  assert.equal(exchanges(back.slice(0, 10).flatMap((member) => speak(member, 1000))), 1)
-  // Sixty milliseconds on average, for sixty-one members.
-  assert.equal(exchanges(back.slice(10, 20).flatMap((member) => speak(member, 1040))), 0)
-  assert.equal(exchanges(back.slice(20).flatMap((member) => speak(member, 1080))), 1)
+  const speak = (members: readonly SignedRecord[]) =>
+    timers(
+      members.flatMap((member) => bench.send(member, [], { incarnation: 2, nowMs: 1000 })),
+      'meeting',
+    )
+  const meet = (timer: Timer) =>
+    bench.step({ type: 'timer', timer }, timer.atMs).filter(({ type }) => type === 'push-pull')
+  const [first, ...more] = speak(back.slice(0, 20))
+  assert.deepEqual(more, [])
+  // Within two milliseconds for each of sixty-one members.
+  assert.ok(first!.atMs >= 1000 && first!.atMs <= 1122, String(first!.atMs))
+  assert.deepEqual(meet(first!), [{ type: 'push-pull', with: back[19]!.record.peerId, isExact: true }])
+  const [second] = speak(back.slice(20))
+  assert.deepEqual(meet(second!), [{ type: 'push-pull', with: back[29]!.record.peerId, isExact: true }])
+  assert.deepEqual(meet(second!), [])
   assert.ok(back.every((member) => bench.view(member)?.state === 'alive'))
 })
