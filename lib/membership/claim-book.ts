@@ -28,7 +28,7 @@ export class ClaimBook {
   /** Called when somebody else's suspicion is news here. */
   onSuspicion: (member: number) => void = () => undefined
   #hasFinding = false
-  /** Whom somebody held for dead in an exchange. */
+  /** Whom the other one held for dead, in the exchange that is read just now. */
   #accused: number[] = []
 
   constructor(
@@ -55,7 +55,7 @@ export class ClaimBook {
   }
 
   /**
-   * Those who are to be told, each by itself, that somebody held it for dead in this step, so that they refute it. Of a
+   * Those who are to be told, each by itself, that somebody held it for dead in this exchange, so that they refute it. Of a
    * few it is news for everybody; of half a cluster, which another half has given up, it would only be in the way of what
    * they answer.
    */

@@ -121,6 +121,7 @@ export class MembershipMachine {
         break
       case 'claims':
         for (const claim of event.claims) this.#claims.apply(claim, 'exchange', event.from)
+        for (const member of this.#claims.takeAccused()) this.#packets.sendTo(member, messageType.gossip, 0)
         break
       case 'record':
         this.#claims.acceptRecord(event.signed)
@@ -309,7 +310,6 @@ export class MembershipMachine {
     const { settings, leaving, table } = this.#context
     // Once for all that one step has found: a rack that dies at once is thousands of findings.
     if (this.#claims.takeFinding()) this.#tell(settings.gossipFanout)
-    for (const member of this.#claims.takeAccused()) this.#packets.sendTo(member, messageType.gossip, 0)
     const hasNews = leaving ? this.#leaveRounds > 0 : this.#rumours.size > 0
     if (this.#gossipToken !== 0 || !hasNews || table.live < 2) return
     this.#gossipToken = this.#context.schedule('gossip', settings.gossipIntervalMs)

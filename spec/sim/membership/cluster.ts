@@ -81,13 +81,11 @@ export class SimCluster {
     const records = members.map((member) => signMember(Object.assign(member, { sequence: 1 }), member.name))
     const middle = isParted ? Math.floor(count / 2) : count
     const parts = { directory: this.#directory, rng: this.kernel.fork() }
-    for (const half of [records.slice(0, middle), records.slice(middle)]) {
-      const [first, ...rest] = half
+    for (const [start, end] of [[0, middle] as const, [middle, count] as const]) {
+      const [first, ...rest] = records.slice(start, end)
       if (first === undefined) continue
-      const others = half.length === count ? [] : records.filter((one) => !half.includes(one))
-      const template = settledMachine(parts, [first, ...rest], others)
-      const start = records.indexOf(first)
-      for (const member of members.slice(start, start + half.length))
+      const template = settledMachine(parts, [first, ...rest], records.toSpliced(start, end - start))
+      for (const member of members.slice(start, end))
         this.#boot(Object.assign(member, { sequence: 0 }), member.name, template)
     }
   }

@@ -152,10 +152,9 @@ export const reunion = scenario('reunion', 'two halves that hold each other for 
   beginning: 'parted',
 })
 
-function reunite({ kernel, measure, run }: Play): void {
+function reunite({ kernel, measure }: Play): void {
   kernel.healAll()
   measure.fault()
-  measure.converge(agreedWithinMs, run)
 }
 
 export const massDeath = scenario('mass-death', '30 % of the nodes vanish at once', (play) => {

@@ -28,13 +28,12 @@ export function settledMachine(
     machine.step({ type: 'claims', from: self.record.peerId, claims }, 0)
     machine.step({ type: 'record', signed }, 0)
   }
-  const { peerId: from } = (alive[1] ?? self).record
-  const { hash } = alive[1] ?? self
+  const { record, hash } = alive[1] ?? self
   const most = defaultSettings.maxRumoursPerPacket
   for (let start = 0; start < dead.length; start += most) {
     const claims = dead.slice(start, start + most).map((signed) => claimOf(signed, stateCode.dead))
     const body = encodeMessage({ type: messageType.gossip, sequence: 0, incarnation: 1, hash, claims })
-    machine.step({ type: 'message', from, body, replyTo: undefined }, 0)
+    machine.step({ type: 'message', from: record.peerId, body, replyTo: undefined }, 0)
   }
   return machine
 }
